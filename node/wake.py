@@ -24,6 +24,7 @@ class Stage(StrEnum):
     NOTIFY = "notify"
     COMMIT = "commit"
     RETAIN = "retain"
+    AUDIT = "audit"
 
 
 class Wakes:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from node import __version__
 from node.app import heartbeat, preloaded, stages, upkeep
 from node.app.failing import FailingStages
 from node.app.heartbeat import HeartbeatStage
@@ -33,8 +34,9 @@ from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.config.sections import Party
 from node.errors import NodeError
-from node.ledger import database
+from node.ledger import database, events
 from node.ledger.database import Ledger
+from node.ledger.event_kinds import EventKind
 from node.observe import logs
 from node.processes import pool
 from node.run import confinement
@@ -108,7 +110,16 @@ class App:
             self._wake_listener = WakeListener(self.node.store.data, self.node.wakes.wake_all)
         except OSError as error:  # what others write is found by the sweep
             log.warning("app.no-wake-socket", reason=error.strerror or str(error))
+        self._record(EventKind.NODE_STARTED)
         log.info("app.started", stages=self._workers.names)
+
+    def _record(self, kind: EventKind) -> None:
+        """For the audit trail; a disk that is full keeps no node from starting."""
+        try:
+            with self.node.ledger.transaction() as writing:
+                events.record(writing, self.node.clock.now(), kind, version=__version__)
+        except NodeError as error:
+            log.warning("app.not-recorded", kind=kind, reason=str(error))
 
     def take_up(self, wanted: InForce, parties: frozenset[Party]) -> None:
         """Put a configuration in force, with stages and receivers that use it: all of them, or none.
@@ -143,6 +154,7 @@ class App:
 
     def stop(self) -> None:
         """Let what is under way end, within limits; everything else is in the ledger for the next start."""
+        self._record(EventKind.NODE_STOPPED)
         self._schedule.close()
         if self._wake_listener is not None:
             self._wake_listener.close()

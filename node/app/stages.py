@@ -12,6 +12,9 @@ from node.app.schedule import Schedule
 from node.app.stop_rules import STAGE as STOP_RULES
 from node.app.stop_rules import StopRules
 from node.app.workers import Worker
+from node.audit import sending
+from node.audit.sending import SyslogStage
+from node.audit.stage import AuditStage
 from node.commit.asking import CommitmentRequester
 from node.commit.reporting import CommitmentReporter
 from node.commit.stage import CommitStage, is_asked, requesters_of
@@ -67,6 +70,7 @@ def of_the_node(
         Worker(STOP_RULES, StopRules(node, configuration)),
         Worker("alerts", AlertSweep(node, configuration)),
         Worker("retain", RetainStage(node, configuration, schedule), Stage.RETAIN),
+        Worker("audit", AuditStage(node, configuration, schedule)),
     ]
 
 
@@ -85,6 +89,8 @@ def for_peers(node: Node, configuration: Configuration, catalogues: Catalogues) 
     for name in configuration.services:
         make_service = partial(ServiceStage, name, node, plugins_of=catalogues.of)
         found[f"service-{name}"] = StageMaker(Stage.SERVICE, make_service)
+    if configuration.audit.syslog is not None:
+        found[sending.NAME] = StageMaker(Stage.AUDIT, partial(SyslogStage, node))
     found["deadlines"] = StageMaker(Stage.FETCH, partial(Deadlines, node))
     found["commit"] = StageMaker(Stage.COMMIT, partial(CommitStage, node, journal))
     requesters = requesters_of(configuration)

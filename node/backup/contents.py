@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.audit import trail
 from node.backup.manifest import order_of
 from node.config.in_force import FILE as IN_FORCE
 from node.ledger import copies, instances
@@ -65,6 +66,7 @@ class DataFolderState:
     def sources(self, ledger: Database) -> Iterator[SourceFile]:
         """Every file of the backup, sorted by path; `ledger`: the copy that was made at that moment."""
         data = self._data_folder.data
+        yield from _below(data, trail.folder_of(data))
         yield from sorted(_configuration(data), key=lambda each: order_of(each.path))
         yield from _where_there(data, [device.FILE])
         yield from self._waiting(ledger)

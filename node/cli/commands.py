@@ -45,6 +45,7 @@ COMMANDS = {
     "pause": "pausing",
     "resume": "pausing",
     "retention": "retention",
+    "audit": "auditing",
     "backup": "backing_up",
     "restore": "backing_up",
     "restored": "restored",

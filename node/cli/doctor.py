@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.padding import Padding
 
 from node.cli import output, site
-from node.cli.output import ExitCode, cell
+from node.cli.output import ExitCode
 from node.clock import SystemClock
 from node.desk.doctor import looking
 from node.desk.doctor.finding import Diagnosis, DoctorFinding
@@ -37,13 +36,8 @@ def doctor(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson =
 
 
 def _show(finding: DoctorFinding) -> None:
-    """One line, and a line for what to do."""
-    line = cell(f"{finding.diagnosis:<9} ", _STYLES[finding.diagnosis])
-    line.append_text(cell(f"{finding.what}: {finding.said}"))
-    console = output.console()
-    console.print(line)
-    if finding.next_step:
-        console.print(Padding(cell(f"→ {finding.next_step}"), (0, 0, 0, 10)))
+    said = f"{finding.what}: {finding.said}"
+    output.show_finding(finding.diagnosis, _STYLES[finding.diagnosis], said, finding.next_step)
 
 
 def _plain(finding: DoctorFinding) -> dict[str, str]:

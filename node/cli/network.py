@@ -18,7 +18,7 @@ from node.clock import SystemClock
 from node.config.destinations import Destination, DicomDestination
 from node.config.problems import printable
 from node.config.services import WebService
-from node.desk import peers, services
+from node.desk import peers, services, ways_out
 from node.desk.actor import who_types
 from node.desk.peers import RESULT_CLASSES, Probe
 from node.dicom import report_classes
@@ -57,10 +57,17 @@ def echo(
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Check that a destination or a box answers (C-ECHO), or a web service (HEAD). Exit code 1: it does not."""
+    """Check that a destination or a box answers, or a web service (HEAD). Exit code 1: it does not.
+
+    DIMSE: C-ECHO. DICOMweb: a question for a study that nobody has. A folder: whether a file can be written there.
+    """
     service = None if peers.written(destination) else services.find(destination, config)
     if service is not None:
         _echo_service(destination, service, as_json=as_json, probe=probe)
+        return
+    way_out = None if peers.written(destination) else ways_out.find(destination, config)
+    if way_out is not None:
+        _echo_way_out(destination, way_out, config, as_json=as_json, probe=probe)
         return
     peer, known = _named(destination, config)
     scu.echo(peer)
@@ -89,6 +96,17 @@ def _echo_service(name: str, service: WebService, *, as_json: bool, probe: bool)
         output.as_json({"service": name, "host": service.host, "answers": True})
     else:
         output.console().print(cell(f"{name} ({service.place}) answers"))
+
+
+def _echo_way_out(name: str, destination: Destination, config: Path, *, as_json: bool, probe: bool) -> None:
+    if probe:
+        raise UsageError(f"{name} is of kind {destination.kind}: --probe is for destinations that speak DIMSE")
+    did = ways_out.try_out(destination)
+    peers.answered(name, config, SystemClock().now(), who_types(), questions=bool(destination.asks_by))
+    if as_json:
+        output.as_json({"destination": name, "kind": destination.kind, "place": destination.place, "answers": True})
+    else:
+        output.console().print(cell(f"{name} ({destination.place}) {did}"))
 
 
 def _named(name: str, config: Path) -> tuple[Peer, Destination | None]:

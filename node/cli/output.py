@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -66,6 +67,16 @@ def logs(named: Iterable[str | None], data: Path) -> list[RenderableType]:
     """The paths of logs, which are named relative to the data folder: each once, on a line of its own, to be copied."""
     paths = [cell(data.absolute() / name) for name in dict.fromkeys(named) if name]
     return [cell("Logs", "bold"), *paths] if paths else []
+
+
+def show_finding(mark: str, style: str, sentence: str, next_step: str) -> None:
+    """One line that says how it is, and a line for what to do, where there is something."""
+    line = cell(f"{mark:<9} ", style)
+    line.append_text(cell(sentence))
+    page = console()
+    page.print(line)
+    if next_step:
+        page.print(Padding(cell(f"→ {next_step}"), (0, 0, 0, 10)))
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> RenderableType:

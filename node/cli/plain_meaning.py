@@ -14,7 +14,7 @@ from node.run import confinement
 from node.run.catalogue import Catalogue
 from rules.model import Rule
 
-_OF_DESTINATION = ("ae_title", "host", "port", "audience", "identity_check")
+_OF_DESTINATION = ("kind", "ae_title", "host", "port", "url", "folder", "audience", "identity_check")
 """What `--json` says of a destination, as far as one of its kind has it."""
 
 

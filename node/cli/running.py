@@ -341,7 +341,7 @@ def _bounds(rule: Rule) -> Iterator[str]:
 
 def _destination(name: str, destination: Destination) -> str:
     checked = "checked" if destination.identity_check == "study" else "NOT checked"
-    asked = f"identity {checked} before sending"
+    asked = f"identity {checked} before sending" if destination.asks_by else "identity NOT checked: it cannot be asked"
     patience = duration_text(destination.retry.give_up_after)
     read = f"for {destination.audience}, {destination.encoding.sr_class} SR"
     return f"{name}: {destination.place}, {read}, {asked}, tried for {patience}{_kept(destination)}"

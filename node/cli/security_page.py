@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from rich.padding import Padding
 
 from node.cli import output
 from node.cli.output import ExitCode, cell
@@ -38,10 +37,6 @@ def show(config: Path, *, as_json: bool) -> None:
 
 
 def _line(row: SecurityRow) -> None:
-    line = cell(f"{row.severity:<9} ", _STYLES[row.severity])
-    line.append_text(cell(f"{row.topic}: {row.said}"))
-    console = output.console()
-    console.print(line)
-    if row.change:
-        place = f"{row.where} {row.key}: " if row.where else ""
-        console.print(Padding(cell(f"→ {place}{row.change}"), (0, 0, 0, 10)))
+    place = f"{row.where} {row.key}: " if row.where else ""
+    change = f"{place}{row.change}" if row.change else ""
+    output.show_finding(row.severity, _STYLES[row.severity], f"{row.topic}: {row.said}", change)

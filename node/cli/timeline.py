@@ -16,8 +16,9 @@ from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import find, nearest, removal, search
+from node.desk import find, nearest, removal, search, viewing
 from node.desk import study as desk_study
+from node.desk.actor import who_types
 from node.desk.arriving import status_text
 from node.desk.rows import (
     Alert,
@@ -36,6 +37,7 @@ from node.desk.rows import (
 from node.desk.site import open_ledger
 from node.desk.study import StudyHistory
 from node.desk.words import answer_text, clock_text, details, local, short, tail, words
+from node.errors import NodeError
 from rules import explain as explaining
 
 _Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
@@ -75,6 +77,10 @@ def study(
         searching.show(lines, configuration, more=more, identify=identify, as_json=as_json)
         return
     found = desk_study.look(ledger, several[0].study_instance_uid, configuration)
+    try:
+        viewing.viewed(ledger, found.study.study_instance_uid, who_types(), SystemClock().now())
+    except NodeError as error:  # whoever needs the study sees it
+        output.error(f"it is not recorded that you looked at this study: {error}")
     if as_json:
         output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from node.config.destination_checks import is_dicom
 from node.config.models import Listen
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath
@@ -27,6 +28,7 @@ def problems(document: Document, manifest_of: ManifestOf) -> Iterator[Problem]:
     taken |= {
         str(each.get("ae_title")).strip(): f"destinations.{name}"
         for name, each in _sections(document, "destinations").items()
+        if is_dicom(each)
     }
     for name, box in boxes.items():
         if name in _sections(document, "destinations"):
@@ -97,7 +99,7 @@ def _answers(document: Document, name: str, box: Mapping[str, Any]) -> Iterator[
         return
     if source not in destinations:
         yield document.problem(path, f'there is no destination "{source}"', closest(source, destinations))
-    elif destinations[source].get("kind", "dicom") != "dicom":
+    elif not is_dicom(destinations[source]):
         yield document.problem(path, f'"{source}" cannot be asked: it is not of kind dicom')
 
 

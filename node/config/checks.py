@@ -7,15 +7,25 @@ section has other problems. What has the wrong shape is left to the models' own 
 from __future__ import annotations
 
 import contextlib
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import abilities, allowing, box_checks, coercions, dictionary, plugins, reporting, steps_of_rules
+from node.config import (
+    abilities,
+    allowing,
+    box_checks,
+    coercions,
+    destination_checks,
+    dictionary,
+    plugins,
+    reporting,
+    steps_of_rules,
+    tls_checks,
+)
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
@@ -24,9 +34,7 @@ from node.config.sections import FOLDER
 from node.config.service_checks import problems_of_services, warnings_of_services
 from node.config.source import Document, YamlPath
 from node.config.values import is_mapping, parse_size, section
-from node.dimse.addresses import own_names
-from node.dimse.revocation import lists_at, without_list
-from node.dimse.tls import TLS_FILES, PassphraseError, load_chain, trust
+from node.dimse.revocation import without_list
 from plugins.manifest import MANIFEST, Manifest, ParameterError
 from plugins.manifest_table import ManifestError
 
@@ -36,16 +44,16 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _node(document)
     yield from _retention(document)
     yield from _backup(document, folder)
-    yield from _tls(document, ("console", "tls"), section(document.value, "console", "tls"), folder)
+    yield from tls_checks.problems(document, ("console", "tls"), section(document.value, "console", "tls"), folder)
     yield from _modalities(document)
-    yield from _destinations(document)
+    yield from destination_checks.problems(document, folder)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
     yield from box_checks.problems(document, manifests.get)
     yield from problems_of_services(document, manifests.get, folder)
     yield from reporting.people(document, folder)
     for path, tls in _every_tls(document):
-        yield from _tls(document, path, tls, folder)
+        yield from tls_checks.problems(document, path, tls, folder)
     yield from _rules(document, manifests)
     yield from _stop_rules(document, manifests)
 
@@ -60,6 +68,7 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
             for name in without_list(folder / trusted, folder / revoked):
                 message = f"there is no list by {name}: every certificate that it signed itself is refused"
                 yield document.problem((*path, "revoked"), message)
+    yield from destination_checks.warnings(document)
     yield from box_checks.warnings(document, _Manifests(document, folder).get)
     yield from warnings_of_services(document, _Manifests(document, folder).get)
     yield from steps_of_rules.warnings(document, _Manifests(document, folder).get_known)
@@ -72,6 +81,8 @@ def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]
         yield ("modalities", name, "storage_commitment", "tls"), section(modality, "storage_commitment", "tls")
     for name, destination in _sections(document, "destinations").items():
         yield ("destinations", name, "tls"), section(destination, "tls")
+        if destination.get("kind") == destination_checks.BY_HTTP:  # has these keys itself
+            yield ("destinations", name), destination
     for name, box in _sections(document, "boxes").items():
         yield ("boxes", name, "tls"), section(box, "tls")
 
@@ -113,59 +124,6 @@ def _backup(document: Document, folder: Path) -> Iterator[Problem]:
             yield document.problem(("backup", "to"), f"backups cannot be inside node.data ({data}), nor around it")
 
 
-def _tls(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    """Whether the files of a connection over TLS are there, and can be used."""
-    missing = list(_tls_files(document, path, tls, folder))
-    yield from missing or _tls_usable(document, path, tls, folder)
-
-
-def _tls_files(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    for key in TLS_FILES[:-1]:
-        if isinstance(tls.get(key), str) and not (folder / tls[key]).is_file():
-            yield document.problem((*path, key), f"there is no file {(folder / tls[key]).resolve()}")
-    if isinstance(tls.get("revoked"), str) and not (folder / tls["revoked"]).exists():
-        message = f"there is no file or folder {(folder / tls['revoked']).resolve()}"
-        yield document.problem((*path, "revoked"), message)
-
-
-def _tls_usable(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    """Whether certificate, key and authorities are what they are called and belong together."""
-    certificate, key, authorities, revoked = (tls.get(name) for name in TLS_FILES)
-    if isinstance(certificate, str) and isinstance(key, str):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            why = _fails(lambda: load_chain(context, folder / certificate, folder / key))
-        except PassphraseError as error:
-            yield document.problem((*path, "key"), str(error))
-            why = ""
-        if why:
-            message = f"certificate and key cannot be used together: {why}"
-            yield document.problem((*path, "certificate"), message)
-    if isinstance(authorities, str):
-        why = _fails(lambda: trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), folder / authorities))
-        if why:
-            yield document.problem((*path, "authorities"), f"no certificates of authorities: {why}")
-    if isinstance(revoked, str):
-        why = _fails(lambda: lists_at(folder / revoked))
-        if why:
-            yield document.problem((*path, "revoked"), why)
-
-
-def _fails(use: Callable[[], object]) -> str:
-    """Why files of TLS cannot be used: `key values mismatch`; empty where they can. Raises PassphraseError."""
-    try:
-        use()
-    except PermissionError:  # who asks is not always who serves
-        return ""
-    except PassphraseError:
-        raise
-    except ssl.SSLError as error:
-        return error.reason.replace("_", " ").lower() if error.reason else "not PEM, or not what it is called"
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
 def _modalities(document: Document) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     listening = section(document.value, "node", "listen", "tls")
@@ -190,21 +148,11 @@ def _commitment(document: Document, name: str, modality: Mapping[str, Any]) -> I
     destinations = _sections(document, "destinations")
     if through not in destinations:
         yield _no_destination(document, path, through, destinations)
+    elif not destination_checks.is_dicom(destinations[through]):
+        yield document.problem(path, f'"{through}" speaks no DIMSE: it cannot be asked for storage commitment')
     elif destinations[through].get("ae_title") == modality.get("ae_title"):
         message = f'"{through}" is the one who asks: each would delete because the other keeps'
         yield document.problem(path, message)
-
-
-def _destinations(document: Document) -> Iterator[Problem]:
-    """A destination that is this node would send every result round in a circle."""
-    listen = section(document.value, "node", "listen")
-    host, port = listen.get("host", Listen().host), listen.get("port", Listen().port)
-    ports = {port, section(listen, "tls").get("port", port)}
-    names = own_names(str(host))
-    for name, destination in _sections(document, "destinations").items():
-        if destination.get("host") in names and destination.get("port") in ports:
-            message = f"{destination['host']}:{destination['port']} is this node itself; name the PACS"
-            yield document.problem(("destinations", name, "port"), message)
 
 
 class _Manifests:
@@ -320,6 +268,9 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
         yield from _forward(document, destinations, path, rule)
         source = section(rule, "prior").get("source")
         yield from _send(document, destinations, (*path, "prior", "source"), source, mode=None)
+        if isinstance(source, str) and not destination_checks.is_dicom(destinations.get(source, {})):
+            message = f'"{source}" speaks no DIMSE: earlier studies are fetched by C-FIND and C-MOVE'
+            yield document.problem((*path, "prior", "source"), message)
 
 
 def _stop_rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Where results go: what every destination says, one section for each kind of it, and the kind that `kind` names."""
+"""Where results go: what every destination says, and those that speak DIMSE. `destination_kinds` lists every kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from node.config.encoding import EncodingKeys, EncodingProfile
 from node.config.hours import DestinationHours
 from node.config.retrying import Retry
-from node.config.sections import ByKind, Party, Section, SitePath, TakenUpBy
+from node.config.sections import Party, Section, SitePath, TakenUpBy
 from node.config.values import AETitle, Duration, Host, Network, Port
 from node.dimse.tls import Credentials
 
@@ -60,9 +60,11 @@ class ClientTLS(Section):
 
 
 class Destination(EncodingKeys):
-    """Where results go, by whatever way: see `DESTINATIONS` for the kinds."""
+    """Where results go, by whatever way."""
 
     taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.PEERS})
+    asks_by: ClassVar[str] = ""
+    """What it is asked by which patient a study belongs to; "" where it cannot be asked."""
 
     kind: str
     """By which way it is reached."""
@@ -138,6 +140,7 @@ class Destination(EncodingKeys):
 class DicomDestination(Destination):
     """A destination that speaks DIMSE: C-STORE, and C-FIND for the identity check."""
 
+    asks_by: ClassVar[str] = "C-FIND"
     kind: Literal["dicom"] = "dicom"
     """dicom: C-STORE."""
     ae_title: Annotated[AETitle, TakenUpBy.only(Party.RECEIVERS, Party.NODE, Party.PEERS)]
@@ -169,10 +172,6 @@ class DicomDestination(Destination):
     def place(self) -> str:
         """As in `PACS at 10.0.0.9:104 over TLS`."""
         return f"{self.ae_title} at {self.host}:{self.port}{' over TLS' if self.tls else ''}"
-
-
-DESTINATIONS = ByKind("dicom", (DicomDestination,))
-"""Every kind of destination, and the one that is meant where none is named."""
 
 
 def dicom_destinations(destinations: Mapping[str, Destination]) -> dict[str, DicomDestination]:

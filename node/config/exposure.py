@@ -15,6 +15,10 @@ from node.config.values import section
 _NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("modalities", ("storage_commitment", "tls", "key")),
     ("destinations", ("tls", "key")),
+    ("destinations", ("key",)),
+    ("destinations", ("password_file",)),
+    ("destinations", ("token_file",)),
+    ("destinations", ("oauth2", "client_secret_file")),
     ("boxes", ("tls", "key")),
     ("services", ("key",)),
     ("services", ("token_file",)),

@@ -15,10 +15,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
+from node.config.audit import AuditSettings
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
 from node.config.console import ConsoleSettings
-from node.config.destinations import DESTINATIONS, ClientTLS, Destination
+from node.config.destination_kinds import DESTINATIONS
+from node.config.destinations import ClientTLS, Destination
 from node.config.envelope import EnvelopeUse
 from node.config.machine import MachineSettings
 from node.config.people import Notifications, Person
@@ -370,6 +372,8 @@ class Configuration(Section):
     """How they are notified."""
     retention: Retention = Retention()
     """What the node deletes, and when; without this section nothing."""
+    audit: AuditSettings = AuditSettings()
+    """The audit trail: how long it is kept, and who gets it."""
     alerts: Alerts = Alerts()
     """Who is notified of alerts, and how often."""
     console: ConsoleSettings | None = None

@@ -15,6 +15,7 @@ from node.config.values import is_mapping, section
 _FILES: Mapping[str, Literal["ascii", "latin-1"] | None] = {
     "token_file": "latin-1",
     "password_file": "ascii",
+    "client_secret_file": "ascii",
     "authorities": None,
 }
 """Files that are named, and in which characters what they hold is sent."""

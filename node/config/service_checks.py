@@ -12,10 +12,9 @@ from node.config.problems import Problem, closest
 from node.config.reporting import files
 from node.config.source import Document
 from node.config.values import is_mapping, section
+from node.config.web_destinations import HERE
 from plugins.manifest import MANIFEST
 from plugins.runtime import PatientIdentity
-
-_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def problems_of_services(document: Document, manifest_of: ManifestOf, folder: Path) -> Iterator[Problem]:
@@ -40,7 +39,7 @@ def warnings_of_services(document: Document, manifest_of: ManifestOf) -> Iterato
     services = _services(document)
     for name, service in services.items():
         parts = urlsplit(str(service.get("url")))
-        if parts.scheme == "http" and parts.hostname not in _HERE:
+        if parts.scheme == "http" and parts.hostname not in HERE:
             message = f"images travel to {parts.hostname} unencrypted: everybody on the way can read them"
             yield document.problem(("services", name, "url"), message)
     for name in section(document.value, "plugins"):

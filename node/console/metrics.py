@@ -125,6 +125,12 @@ class _Figures(Collector):
         yield self._ages()
         if found is None:
             return
+        yield _gauge(
+            "audit_waiting",
+            "Events that are not in the audit trail yet, and entries that the syslog server does not have.",
+            _flat(found.audit_waiting),
+            "to",
+        )
         yield _gauge("studies", "Studies by status.", _flat(found.studies), "status")
         yield _gauge("instances", "SOP instances in the ledger by status.", _flat(found.instances), "status")
         yield _gauge("notifications", "Notifications by status.", _flat(found.notifications), "status")

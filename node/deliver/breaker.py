@@ -13,6 +13,7 @@ import structlog
 
 from node.config.retrying import Retry
 from node.deliver.policy import SLOW
+from node.deliver.ways.archive import NotReachedError
 from node.errors import NodeError, PermanentError
 from node.ledger import outages, turns
 from node.ledger.outages import Outage, OutageScope
@@ -64,6 +65,7 @@ class Breaker:
         with self._lock:
             now, before = self._clock.now(), self._outage
             pause = retry.pause(before.waited if before is not None else timedelta())
+            pause = max(pause, error.again_after) if isinstance(error, NotReachedError) else pause
             again = now + (max(pause, SLOW) if rejected else pause)
             with self._ledger.transaction() as database:
                 outages.failed(

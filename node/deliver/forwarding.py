@@ -27,7 +27,7 @@ from node.dicom.transcoding import acceptable, with_fallbacks
 from node.dicom.uids import named
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
-from node.ledger import decisions, deliveries, forwards, forwards_due, image_turns
+from node.ledger import decisions, deliveries, forwards, forwards_due, hold_parts, image_turns
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import Severity
@@ -312,4 +312,5 @@ def _within_one_connection(due: Sequence[Image]) -> tuple[list[Image], set[Kind]
 def _still_waits(database: Database, delivery: Delivery) -> bool:
     """False where somebody held, cancelled or replaced it since it was read."""
     now = deliveries.get(database, delivery.id)
-    return now.status is DeliveryStatus.WAITING and now.receipt == delivery.receipt
+    still = now.status is DeliveryStatus.WAITING and now.receipt == delivery.receipt
+    return still and not hold_parts.are_left(database, now.study_instance_uid)

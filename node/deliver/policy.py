@@ -36,6 +36,8 @@ class Answer:
     """For the site admin: status in hexadecimal and in words, or what went wrong with the connection."""
     code: str | None = None
     """What the destination said, behind the name of the protocol: `PROTOCOL:CODE`; None where there was no answer."""
+    again_after: timedelta | None = None
+    """The least pause that the destination asks for."""
 
 
 @dataclass(slots=True)
@@ -94,5 +96,5 @@ def after(refusals: int, age: timedelta, answer: Answer, retry: Retry, now: date
         return TryAgain(now + REFUSAL_DELAYS[refusals])
     if age >= retry.give_up_after:
         return GiveUp(f"{answer.text}; tried for {span_text(age)}")
-    delay = retry.pause(age)
+    delay = max(retry.pause(age), answer.again_after or timedelta())
     return TryAgain(now + (max(delay, SLOW) if answer.reading is AnswerReading.RETRY_SLOWLY else delay))

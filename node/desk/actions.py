@@ -22,8 +22,10 @@ from node.ledger import (
     commitments,
     defects,
     deliveries,
+    exchanges,
     fallbacks,
     forwards,
+    hold_parts,
     identities,
     job_files,
     job_images,
@@ -72,15 +74,23 @@ def release(ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: 
 def _release_or_send(
     ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool, held_alone: bool
 ) -> ActionOutcome:
-    with ledger.transaction() as database:
+    with ledger.reading() as database:
         study = find.study(database, name)
+        is_open = exchanges.is_open(database, study.study_instance_uid)
+    uid = study.study_instance_uid
+    for number in hold_parts.waiting(ledger.database, uid):
+        with ledger.transaction() as database:
+            hold_parts.apply(database, number)  # what is released has to be held first
+    if study.hold is not None and (take_newest or is_open):
+        return _take_newest(ledger, study, study.hold, at, by)
+    with ledger.transaction() as database:
+        study = find.study(database, uid)
         if study.hold is not None:
-            outcome = _release(database, study, study.hold, at, by, take_newest)
+            outcome = _release(database, study, study.hold, at, by)
         elif held_alone or take_newest:
-            raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
+            raise NotFoundError(f"study {uid} is not held; name the job or the delivery to retry")
         else:
             outcome = _send_on(database, study, at, by)
-    uid = study.study_instance_uid
     _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, uid))
     for batch in commit_batches.in_trouble(ledger.database, uid):
         with ledger.transaction() as database:
@@ -150,8 +160,12 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """
     require(by, Right.ACT)
     reason = _reason(by)
+    if what.startswith(find.WITHDRAWAL):
+        answers.list_all(ledger, what)
     with ledger.transaction() as database:
         outcome = _cancel(database, what, at, reason, by)
+    if what.startswith(find.WITHDRAWAL):
+        answers.end_others(ledger, outcome, at, by)
     if find.is_study(what) and "images" in outcome.value:
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.cancel_some(database, study, reason))
@@ -296,12 +310,15 @@ def _handle_again(database: Database, number: str, at: datetime, by: Actor) -> A
     return ActionOutcome(sentence, {"defect": found.id, "stage": found.stage, "item": found.item})
 
 
-def _release(database: Database, study: Study, hold: str, at: datetime, by: Actor, newest: bool) -> ActionOutcome:
+def _release(database: Database, study: Study, hold: str, at: datetime, by: Actor) -> ActionOutcome:
     uid = study.study_instance_uid
-    if newest:
-        _take_newest(database, uid, at, by)
+    if exchanges.is_open(database, uid):
+        raise PermanentError(f"somebody has just begun to take what came last of study {uid}")
     studies.unhold(database, at, uid, str(by))
-    images = 0 if newest else forwards.again(database, at, uid, str(by))  # the newest are decided on
+    return _released(database, uid, hold, forwards.again(database, at, uid, str(by)))
+
+
+def _released(database: Database, uid: str, hold: str, images: int = 0) -> ActionOutcome:
     stopped = [job.id for job in jobs.of_study(database, uid) if job.status is JobStatus.CANCELLED]
     sentence = f"study {uid} is released; it was held because: {hold}"
     if stopped:
@@ -319,12 +336,20 @@ def can_take_newest(database: Database, uid: str) -> bool:
     return corrections.can_take_newest(database, uid)
 
 
-def _take_newest(database: Database, uid: str, at: datetime, by: Actor) -> None:
+def _take_newest(ledger: Ledger, study: Study, hold: str, at: datetime, by: Actor) -> ActionOutcome:
+    """It stays held until all were taken; cut short, the node, or the same command again, takes the others."""
     from node.index import corrections  # with the library that reads DICOM, which no other action needs
 
-    if not corrections.take_newest(database, at, uid, str(by)):
+    uid = study.study_instance_uid
+    releases = f"{by.name} took the corrected instances"
+    if not corrections.take_newest(ledger, at, uid, str(by), releases=releases):
         raise PermanentError("not every instance of the study was sent again: taking the newer would mix two patients")
-    studies.reopened(database, at, uid, at, f"{by.name} took the corrected instances", str(by))
+    with ledger.reading() as database:
+        if find.study(database, uid).hold is not None:
+            raise PermanentError(
+                f"what was sent again of study {uid} counts now, but it was sent once more meanwhile: it stays held"
+            )
+        return _released(database, uid, hold)
 
 
 def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> ActionOutcome:

@@ -13,9 +13,10 @@ from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.desk.rights import Right, require
 from node.errors import NotFoundError, PermanentError, UsageError
-from node.ledger import adoptions, dismissals, identities, recalls, timers, withdrawals
+from node.ledger import adoptions, dismissals, identities, recalls, timers, withdrawal_parts, withdrawals
 from node.ledger.database import Database, Ledger
 from node.ledger.delivery import DeliveryStatus
+from node.ledger.due_times import MANY
 from node.ledger.identities import Identity, IdentityStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.studies import Study
@@ -38,13 +39,40 @@ def done(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
         raise UsageError(
             f'"{what}" is no list for withdrawal: name it as {find.WITHDRAWAL}STUDY or {find.RECALL}NUMBER'
         )
+    list_all(ledger, what)
     with ledger.transaction() as database:
         study = find.study(database, what.removeprefix(find.WITHDRAWAL))
-        return withdrawn(database, study, WithdrawalStatus.DONE, at, by)
+        outcome = withdrawn(database, study, WithdrawalStatus.DONE, at, by)
+    end_others(ledger, outcome, at, by)
+    return outcome
+
+
+def list_all(ledger: Ledger, what: str) -> None:
+    """List what is still to be listed of a study (`withdrawal:STUDY`): a person who answers means it, too."""
+    with ledger.reading() as database:
+        study = find.study(database, what.removeprefix(find.WITHDRAWAL))
+        parts = withdrawal_parts.waiting(database, study.study_instance_uid)
+    for number in parts:
+        with ledger.transaction() as database:
+            withdrawal_parts.enter(database, number)
+
+
+def end_others(ledger: Ledger, outcome: ActionOutcome, at: datetime, by: Actor) -> None:
+    """The study's other objects, behind those that `withdrawn` itself has ended: the node wants to write meanwhile.
+
+    Where that is cut short, they are still listed, and the same command ends them.
+    """
+    study, status, count = (outcome.value[name] for name in ("study_instance_uid", "status", "objects"))
+    for first in range(MANY, count, MANY):
+        with ledger.transaction() as database:
+            withdrawals.end_some(database, at, study, status, str(by), min(MANY, count - first))
 
 
 def withdrawn(database: Database, study: Study, status: WithdrawalStatus, at: datetime, by: Actor) -> ActionOutcome:
-    """What is listed for withdrawal was taken out at the destinations (`DONE`), or may stay (`DISMISSED`)."""
+    """What is listed for withdrawal was taken out at the destinations (`DONE`), or may stay (`DISMISSED`).
+
+    Of thousands of objects the others need `end_others` after the transaction.
+    """
     require(by, Right.ACT)
     uid = study.study_instance_uid
     count = withdrawals.end(database, at, uid, status, str(by))

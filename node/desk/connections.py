@@ -10,7 +10,7 @@ from node.config.destinations import Destination, DicomDestination
 from node.config.models import Configuration, Modality
 from node.config.sections import paths_by_key
 from node.deliver.ways.dimse import peer_of
-from node.desk import boxes, callers, certificates, destinations, letting_in, peers, services
+from node.desk import boxes, callers, certificates, destinations, letting_in, peers, services, ways_out
 from node.desk.actor import Actor
 from node.desk.boxes import BoxCondition
 from node.desk.destinations import HoldUp
@@ -61,8 +61,8 @@ class DestinationStanding:
         return not self.hold_ups
 
     @property
-    def can_be_asked(self) -> bool:
-        """Whether it can be asked by C-ECHO."""
+    def can_be_probed(self) -> bool:
+        """Whether it speaks DIMSE, and can be asked what it takes."""
         return isinstance(self.settings, DicomDestination)
 
 
@@ -224,6 +224,11 @@ def echo(ledger: Ledger, configuration: Configuration, name: str, at: datetime, 
     if service is not None:
         services.ask(name, service)
         return ActionOutcome(f"{name} ({service.place}) answers", {"service": name, "answers": True})
+    settings = configuration.destinations.get(name)
+    if settings is not None and not isinstance(settings, DicomDestination):
+        did = ways_out.try_out(settings)
+        _answered(ledger, configuration, name, at, by, questions=bool(settings.asks_by))
+        return ActionOutcome(f"{name} ({settings.kind}) {did}", {"destination": name, "answers": True})
     peer = _peer(configuration, name)
     scu.echo(peer)
     _answered(ledger, configuration, name, at, by, questions=False)
@@ -259,7 +264,7 @@ def _peer(configuration: Configuration, name: str) -> Peer:
     if isinstance(settings, DicomDestination):
         peer = peer_of(settings, own)
     elif settings is not None:
-        raise UsageError(f"{name} is not reached by DIMSE ({settings.kind}): it cannot be asked")
+        raise UsageError(f"{name} is of kind {settings.kind}: only what speaks DIMSE is probed")
     elif name in configuration.boxes:
         peer = box_peer(configuration.boxes[name], own)
     else:

@@ -59,12 +59,14 @@ def next_try(due: datetime | None, held_up: Sequence[HoldUp]) -> datetime | None
 
 
 def _of_outage(outage: Outage, configuration: Configuration, now: datetime) -> HoldUp:
-    zone = configuration.node.zone
+    zone, asked = configuration.node.zone, configuration.destinations[outage.destination].asks_by
     since = clock_text(outage.since, zone, now)
     tries = "1 try" if outage.tries == 1 else f"{outage.tries} tries"
     again = "tried again now" if outage.is_due(now) else f"tried again {clock_text(outage.not_before, zone, now)}"
     if outage.scope is OutageScope.QUERY:
-        sentence = f"has not answered C-FIND since {since} ({tries}: {outage.why}); {again}; results wait, images go on"
+        sentence = (
+            f"has not answered {asked} since {since} ({tries}: {outage.why}); {again}; results wait, images go on"
+        )
     elif outage.stores_nothing:
         sentence = f"has stored nothing since {since} ({tries}: {outage.why}); {again}"
     else:

@@ -15,7 +15,7 @@ from node.config.models import Configuration
 from node.config.sections import paths_by_key
 from node.dimse.certificates import ends_at
 from node.errors import NodeError
-from node.ledger import durations, queue_ages, tallies
+from node.ledger import audit_marks, durations, queue_ages, tallies
 from node.ledger.alert_kinds import AlertKind, AlertSeverity
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.delivery import DeliveryKind
@@ -46,6 +46,8 @@ class LedgerFigures:
     alerts: Mapping[str, Mapping[str, int]]
     """By kind, and whether somebody has acknowledged them: `open`, `acknowledged`."""
     steps: Mapping[TimedStep, Sequence[DurationHistogram]]
+    audit_waiting: Mapping[str, int]
+    """Of the audit trail: events that are not in its files (`file`), entries that a server has not (`syslog`)."""
     oldest_job: datetime | None
     oldest_results: Mapping[str, datetime]
     oldest_images: Mapping[str, datetime]
@@ -112,6 +114,7 @@ def of_ledger(database: Database) -> LedgerFigures:
         deliveries={kind: tallies.by_place(database, f"deliveries of {kind}") for kind in DeliveryKind},
         alerts=tallies.by_place(database, "alerts"),
         steps={step: durations.of(database, step) for step in TimedStep},
+        audit_waiting=audit_marks.waiting(database),
         oldest_job=queue_ages.oldest_job(database),
         oldest_results=queue_ages.oldest_results(database),
         oldest_images=queue_ages.oldest_images(database),

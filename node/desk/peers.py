@@ -82,6 +82,9 @@ def named(name: str, config: Path) -> NamedPeer:
         destination = dicom_destinations(configuration.destinations).get(name)
         if destination is None and name in configuration.boxes:
             return NamedPeer(box_peer(configuration.boxes[name], configuration.node.ae_title), None)
+        if destination is None and name in configuration.destinations:
+            kind = configuration.destinations[name].kind
+            raise UsageError(f"{name} is of kind {kind}: this needs a destination or box that speaks DIMSE")
         if destination is None:
             raise UsageError(_unknown(name, configuration))
         return NamedPeer(peer_of(destination, configuration.node.ae_title), destination)

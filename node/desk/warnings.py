@@ -105,7 +105,7 @@ def _not_in_force(standing: SiteConfiguration) -> Iterator[tuple[str, str]]:
 
 def _destination_warnings(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str]]:
     for name, destination in configuration.destinations.items():
-        if destination.identity_check == "none":
+        if destination.asks_by and destination.identity_check == "none":
             yield "warning", f"{name}: results are sent without an identity check (identity_check: none)"
         if refusal := found.fallbacks.get(name):
             yield "warning", _refused_class(name, destination, refusal)

@@ -75,6 +75,14 @@ class ObjectFile:
 
 def read_mapped(file: BinaryIO) -> ObjectFile:
     """Read an open file. PermanentError, which says why, where it is not a whole DICOM object."""
+    found = read_as_far_as_possible(file)
+    if problem := next(iter(found.contents.defects), found.contents.cut_pixels):
+        raise PermanentError(OwnNote.NOT_WHOLE.format(problem=problem))
+    return found
+
+
+def read_as_far_as_possible(file: BinaryIO) -> ObjectFile:
+    """Read an open file, whose data set may be broken: its `contents` say so. PermanentError where it is not DICOM."""
     if not os.fstat(file.fileno()).st_size:
         raise PermanentError(OwnNote.EMPTY)
     whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -85,8 +93,6 @@ def read_mapped(file: BinaryIO) -> ObjectFile:
         inflate(BytesIO(data), inflated, _MOST_INFLATED)
         data = inflated.getbuffer()
     contents = parse(data, implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
-    if problem := next(iter(contents.defects), contents.cut_pixels):
-        raise PermanentError(OwnNote.NOT_WHOLE.format(problem=problem))
     return ObjectFile(whole, syntax, contents)
 
 

@@ -23,7 +23,7 @@ from node.index.keeping import keep_facts, prepare
 from node.index.looking import Looks
 from node.index.recording import study_quiet
 from node.items import Item, Items
-from node.ledger import defects, studies, study_ends, timers
+from node.ledger import defects, exchanges, studies, study_ends, timers
 from node.ledger.event_kinds import EventKind
 from node.ledger.studies import Study, StudyImages
 from node.ledger.timers import TimerKind
@@ -147,9 +147,11 @@ class CompletionWatch:
 
     def _complete(self, row: Study) -> None:
         now, study = self._clock.now(), row.study_instance_uid
+        corrections.settle(self._ledger, now, study, self._configuration)
         prepared = prepare(self._ledger, study, row.revision + 1)
         with self._ledger.transaction() as database:
-            corrections.settle(database, now, study, self._configuration)
+            if exchanges.is_open(database, study):
+                return  # a person has just begun to take what came last: it is complete when that is over
             revision = studies.complete(database, now, study)
             keep_facts(database, study, revision, 0, prepared)
             timers.stop_others(database, study, TimerKind.GROWING)

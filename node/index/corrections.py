@@ -24,9 +24,10 @@ from node.dicom.values import first_text
 from node.index.compare import patient_differences
 from node.index.describing import description
 from node.index.stopping import stop_study
-from node.ledger import events, facts, gone_images, jobs, purges, replacements, studies
-from node.ledger.database import Database
+from node.ledger import events, exchanges, facts, gone_images, jobs, purges, replacements, studies
+from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
+from node.ledger.exchanges import CorrectionExchange
 from node.ledger.replacements import InstanceVersion
 
 TAKE_NEWEST = "take_newest"
@@ -55,41 +56,83 @@ def arrived(
     return comparing
 
 
-def settle(database: Database, at: datetime, study: str, configuration: Configuration) -> None:
+def settle(ledger: Ledger, at: datetime, study: str, configuration: Configuration) -> None:
     """Before a revision: the corrected instances become current, where the rules say so and all were corrected."""
-    if not replacements.are_pending(database, study) or not takes_newest(database, study, configuration):
+    go_on(ledger, at, study)
+    with ledger.reading() as database:
+        if not replacements.are_pending(database, study) or not takes_newest(database, study, configuration):
+            return
+    if take_newest(ledger, at, study):
         return
-    if not take_newest(database, at, study):
+    with ledger.transaction() as database:
         row = studies.get(database, study)
         if row is not None and row.hold is None:
             studies.hold(database, at, study, f"{_REASON}, but not all of it: two patients in one study")
 
 
-def take_newest(database: Database, at: datetime, study: str, by: str = events.NODE) -> bool:
+def take_newest(
+    ledger: Ledger, at: datetime, study: str, by: str = events.NODE, *, releases: str | None = None
+) -> bool:
     """Let the corrections replace what they correct; false, and nothing done, where that would mix two patients.
 
-    The caller sees to a new revision (`studies.reopened`), unless the study is about to be complete.
+    Some at a time: where that is cut short, `go_on` does the rest. Nobody may use the study meanwhile: it is held, and
+    `releases` says why it is released at the end and gets a new revision; or it is about to be complete.
     """
+    while not exchanges.is_open(ledger.database, study):
+        with ledger.snapshot() as database:
+            before = replacements.state(database, study)
+            wanted = _exchange(database, study, by, releases)
+        if wanted is None:
+            return False
+        with ledger.transaction() as database:
+            if replacements.state(database, study) == before and not exchanges.is_open(database, study):
+                exchanges.begin(database, wanted)
+    go_on(ledger, at, study)
+    return True
+
+
+def go_on(ledger: Ledger, at: datetime, study: str) -> None:
+    """Do what is left of an exchange of the study, where one is under way."""
+    is_left = exchanges.is_open(ledger.database, study)
+    while is_left:
+        with ledger.transaction() as database:
+            is_left = _exchange_some(database, at, study)
+
+
+def _exchange(database: Database, study: str, by: str, releases: str | None) -> CorrectionExchange | None:
     versions = replacements.of_study(database, study)
     gone = set(gone_images.receipts(database, study).values())
     if not gone <= versions.corrections.keys() or gone_images.unknown(database, study):
-        return False  # of what was removed, a part was not sent again
+        return None  # of what was removed, a part was not sent again
     together = versions.together
     if not versions.corrections or _mixed(together):
-        return False
-    replacements.replace(database, versions)
-    _say_whose(database, study, together[0].receipt)
+        return None
+    receipts = [each.receipt for each in versions.corrections.values()]
+    return CorrectionExchange(study, receipts, len(together), by, releases)
+
+
+def _exchange_some(database: Database, at: datetime, study: str) -> bool:
+    """Whether there may be more to do; another process may have done the rest meanwhile."""
+    exchange = exchanges.open_of(database, study)
+    if exchange is None or exchanges.exchange_some(database, exchange):
+        return exchange is not None
+    _say_whose(database, exchange)
     purges.were_corrected(database, study)
     events.record(
         database,
         at,
         EventKind.STUDY_CORRECTED,
         study=study,
-        actor=by,
-        instances=len(versions.corrections),
-        of=len(together),
+        actor=exchange.by,
+        instances=len(exchange.receipts),
+        of=exchange.instances,
     )
-    return True
+    exchanges.end(database, study)
+    if exchange.releases is not None:
+        studies.reopened(database, at, study, at, exchange.releases, exchange.by)
+        if not replacements.are_pending(database, study):  # else it came again meanwhile: that is to be decided, too
+            studies.unhold(database, at, study, exchange.by)
+    return False
 
 
 def can_take_newest(database: Database, study: str) -> bool:
@@ -107,8 +150,13 @@ def _mixed(together: Sequence[InstanceVersion]) -> bool:
     return any(patient_differences(first.stated, other.stated) for other in others.values())
 
 
-def _say_whose(database: Database, study: str, receipt: str) -> None:
-    header = facts.header_of(database, study, receipt) or {}
+def _say_whose(database: Database, exchange: CorrectionExchange) -> None:
+    """Which patient the study belongs to, by the first that counts: of a rejected one no header is kept."""
+    study = exchange.study_instance_uid
+    headers = (facts.header_of(database, study, receipt) for receipt in exchange.receipts)
+    header = next((each for each in headers if each), None)
+    if header is None:
+        return
     studies.set_patient(
         database,
         study,

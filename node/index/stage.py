@@ -18,7 +18,7 @@ import structlog
 from node.config.boxes import answering
 from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
-from node.index import header
+from node.index import corrections, header
 from node.index.children import HeaderFailure, HeaderFailureKind, HeaderReader
 from node.index.completion import CompletionWatch
 from node.index.header import HeaderReading, sender_terms
@@ -26,7 +26,17 @@ from node.index.judging import Judge
 from node.index.recording import RETRIEVED, record
 from node.index.reindexing import ReindexBacklog
 from node.items import Item, Items
-from node.ledger import alerts, boxes, defects, fetches, instances, studies, withdrawal_parts
+from node.ledger import (
+    alerts,
+    boxes,
+    defects,
+    exchanges,
+    fetches,
+    hold_parts,
+    instances,
+    studies,
+    withdrawal_parts,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
@@ -87,16 +97,21 @@ class IndexStage(NodeStage):
             [receipt for receipt in self._data_folder.waiting() if receipt not in self._foreign]
         )
         retry = self._index_all(waiting)
-        self._list_withdrawals()
+        self._go_on()
         put_off = self._studies_that_wait()
         incomplete = frozenset(each for each in put_off if each is not None)
         return self._completion.run_once(doorstep, unindexed=retry or None in put_off, incomplete=incomplete)
 
-    def _list_withdrawals(self) -> None:
-        """What was stopped and has been sent, as far as it is not listed for withdrawal yet: some at a time."""
+    def _go_on(self) -> None:
+        """What is changed some at a time: holding and listing what was stopped, and taking what came last."""
+        for number in hold_parts.waiting(self._ledger.database):
+            with self._ledger.transaction() as database:
+                hold_parts.apply(database, number)
         for number in withdrawal_parts.waiting(self._ledger.database):
             with self._ledger.transaction() as database:
                 withdrawal_parts.enter(database, number)
+        for study in exchanges.under_way(self._ledger.database):
+            corrections.go_on(self._ledger, self._clock.now(), study)
 
     def _studies_that_wait(self) -> set[str | None]:
         """For a receipt that is tried again; None where it is not known whose it is."""

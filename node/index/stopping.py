@@ -10,6 +10,7 @@ from node.ledger import (
     events,
     forward_parts,
     gone_images,
+    holding,
     jobs,
     notices,
     notifications,
@@ -21,7 +22,7 @@ from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import OPEN, Job
-from node.ledger.sent_images import SentImage
+from node.ledger.sent_images import SentImage, UnsentImage
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.REFUSED)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.REFUSED)
@@ -97,7 +98,7 @@ def _stop(
     at: datetime,
     study: str,
     users: list[Job],
-    affected: list[Delivery],
+    affected: Sequence[Delivery | UnsentImage],
     reason: str,
     *,
     for_good: bool,
@@ -111,7 +112,8 @@ def _stop(
     running = [job for job in users if job.status in OPEN]
     for job in running:
         jobs.cancel(database, at, job.id, reason)
-    never, to_hold = [], []
+    never: list[Delivery | UnsentImage] = []
+    to_hold: list[Delivery | UnsentImage] = []
     for delivery in affected:
         unsent = for_good and not delivery.is_image and delivery.status in _NEVER_TO_SEND
         if delivery.status is DeliveryStatus.WITHHELD or unsent:
@@ -120,7 +122,7 @@ def _stop(
             to_hold.append(delivery)
     for delivery in never:
         deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
-    deliveries.hold_all(database, at, to_hold, reason)
-    gone = [delivery for delivery in affected if delivery.status is DeliveryStatus.DELIVERED]
+    holding.hold_all(database, at, to_hold, reason)
+    gone = [each for each in affected if isinstance(each, Delivery) and each.status is DeliveryStatus.DELIVERED]
     listed = withdrawals.enter(database, at, study, [*gone, *sent], reason)
     return bool(running or never or to_hold or listed)

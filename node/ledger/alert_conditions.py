@@ -27,6 +27,7 @@ _LAST_OUTCOMES = (
 )
 _NOTED = "SELECT 1 FROM conditions WHERE kind=:kind AND place=:place"
 """What is no row of the ledger, such as a full disk: who looks at it keeps one here (`node.ledger.conditions`)."""
+_AUDIT = "SELECT 1 FROM audit_marks WHERE name=:place AND trouble IS NOT NULL"
 _DEFECT = "SELECT 1 FROM defects WHERE stage=:first AND item=:rest"
 _NOT_ASKED_AGAIN = (
     "SELECT 1 FROM jobs WHERE id=:place AND status<>'cancelled' AND NOT EXISTS (SELECT 1 FROM jobs AS later"
@@ -136,6 +137,8 @@ _HOLDS: Mapping[AlertKind, str] = {
     " WHERE job=unheard.job AND occasion IN ('superseded', 'withdrawn'))",
     AlertKind.PLUGIN_FAILING: f"SELECT max(1) FROM ({_LAST_OUTCOMES}) HAVING count(*)=3 AND min(outcome)='failed'"  # noqa: S608 - texts of ours
     " AND max(outcome)='failed'",
+    AlertKind.AUDIT_BROKEN: _AUDIT,
+    AlertKind.AUDIT_BEHIND: _AUDIT,
     AlertKind.DISK_LOW: _NOTED,
     AlertKind.RECEPTION_REFUSED: _NOTED,
     AlertKind.BACKLOG_HIGH: _NOTED,

@@ -286,6 +286,18 @@ class AlertKind(StrEnum):
         "Less space is free than `retention.below`, and what is left may not be removed.",
     )
 
+    # The audit trail
+    AUDIT_BROKEN = (
+        "audit.broken",
+        AlertSeverity.CRITICAL,
+        "The audit trail is not what was written: something was changed, removed or inserted.",
+    )
+    AUDIT_BEHIND = (
+        "audit.behind",
+        AlertSeverity.WARNING,
+        "The syslog server has not taken audit messages for ten minutes; they wait.",
+    )
+
     # The node
     NOTIFICATION_UNACKNOWLEDGED = (
         "notification.unacknowledged",

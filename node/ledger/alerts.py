@@ -141,6 +141,12 @@ def every(database: Database, *, closed: bool) -> list[Alert]:
     return readable(database, "alerts", query(database, f"SELECT * FROM alerts WHERE closed_at {where}"), of_row)  # noqa: S608 - our own text
 
 
+def is_open(database: Database, kind: AlertKind, place: str) -> bool:
+    """Whether one of this kind is open at this place."""
+    sql = "SELECT 1 FROM alerts WHERE kind=? AND place=? AND closed_at IS NULL"
+    return one(database, sql, [kind, place]) is not None
+
+
 def open_ones(database: Database, limit: int) -> list[Alert]:
     """Open alerts whose condition holds, those of which people have to know first at the top.
 

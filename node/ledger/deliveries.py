@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from node.clock import from_text, to_text
-from node.ledger import alerts, due_times, events, said, tallies
+from node.ledger import alerts, due_times, events, hold_parts, said, tallies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryCommitment, DeliveryKind, DeliveryStatus
@@ -190,16 +190,7 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     to = MAY_BE_HELD.get(get(database, delivery_id).status, DeliveryStatus.HELD)
     delivery = transition(database, delivery_id, [*MAY_BE_HELD], to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
-    _tell_held(database, at, delivery, reason)
-
-
-def hold_all(database: Database, at: datetime, those: Sequence[Delivery], reason: str, *, tell: bool = True) -> None:
-    """As `hold`, of many, perhaps thousands, in one transaction; without `tell` it is the caller who records it."""
-    rows = [(MAY_BE_HELD[each.status], reason, each.id, each.status) for each in those if each.status in MAY_BE_HELD]
-    database.conn.executemany("UPDATE deliveries SET status=?, hold=? WHERE id=? AND status=?", rows)
-    first = {each.destination if each.is_image else each.id: each for each in reversed(those)}
-    for each in reversed(first.values()) if tell else ():
-        _tell_held(database, at, each, reason)
+    tell_held(database, at, delivery, reason)
 
 
 MAY_BE_HELD = {
@@ -210,7 +201,8 @@ MAY_BE_HELD = {
 """What becomes of a delivery that is held."""
 
 
-def _tell_held(database: Database, at: datetime, delivery: Delivery, reason: str) -> None:
+def tell_held(database: Database, at: datetime, delivery: Delivery, reason: str) -> None:
+    """An alert that it is held; of images one for each reason."""
     if _is_new(database, delivery, EventKind.DELIVERY_HELD, reason):
         _raise(database, at, AlertKind.DELIVERY_HELD, delivery, reason=reason)
 
@@ -266,6 +258,7 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
     database.execute(f"UPDATE deliveries SET {values} WHERE id=?", [*since(at), delivery_id])  # noqa: S608 - our own text
     said.forget(database, f"delivery:{delivery_id}")
     if delivery.is_image:
+        hold_parts.forget(database, delivery.study_instance_uid, delivery_id)
         said.forget(database, study_at(delivery.destination, delivery.study_instance_uid))
     _record(database, at, EventKind.DELIVERY_AGAIN, delivery, actor=by)
     return get(database, delivery_id)

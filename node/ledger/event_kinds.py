@@ -22,12 +22,18 @@ class Severity(StrEnum):
 class AuditCode(StrEnum):
     """Event IDs of audit messages, as DCM code values (PS3.15 A.5.3, PS3.16 CID 400)."""
 
+    APPLICATION_ACTIVITY = "110100"
+    """Application Activity."""
+    AUDIT_LOG_USED = "110101"
+    """Audit Log Used."""
     BEGIN_TRANSFERRING = "110102"
     """Begin Transferring DICOM Instances."""
     INSTANCES_ACCESSED = "110103"
     """DICOM Instances Accessed."""
     INSTANCES_TRANSFERRED = "110104"
     """DICOM Instances Transferred."""
+    STUDY_DELETED = "110105"
+    """DICOM Study Deleted."""
     PATIENT_RECORD = "110110"
     """Patient Record."""
     QUERY = "110112"
@@ -142,6 +148,12 @@ class EventKind(StrEnum):
         "Patient or order are in question: nothing of the study leaves the node.",
         Severity.WARNING,
     )
+    STUDY_VIEWED = (
+        "study.viewed",
+        "A person looked at what the node has of the study.",
+        Severity.INFO,
+        AuditCode.INSTANCES_ACCESSED,
+    )
     STUDY_RELEASED = "study.released", "A person released the study."
     STUDY_CORRECTED = (
         "study.corrected",
@@ -178,7 +190,12 @@ class EventKind(StrEnum):
     STUDY_DECISION_FAILED = "study.decision-failed", "The rules could not decide on the study.", Severity.WARNING
 
     STUDY_PURGING = "study.purging", "Retention began to remove the images of the study."
-    STUDY_GONE = "study.gone", "The images of the study were removed; what there was is kept as a line a series."
+    STUDY_GONE = (
+        "study.gone",
+        "The images of the study were removed; what there was is kept as a line a series.",
+        Severity.INFO,
+        AuditCode.STUDY_DELETED,
+    )
     WITHDRAWAL_OF_GONE = (
         "withdrawal.of-gone-images",
         "Images turned out wrong that were forwarded before retention removed them: see to it at the destinations.",
@@ -430,12 +447,7 @@ class EventKind(StrEnum):
         Severity.WARNING,
     )
     COMMITMENT_STORED_HERE = "commitment.stored-here", "The instances are stored here; the archive is asked next."
-    COMMITMENT_ARCHIVE_ASKED = (
-        "commitment.archive-asked",
-        "The archive was asked for its commitment.",
-        Severity.INFO,
-        AuditCode.QUERY,
-    )
+    COMMITMENT_ARCHIVE_ASKED = "commitment.archive-asked", "The archive was asked for its commitment."
     COMMITMENT_ARCHIVE_ANSWERED = "commitment.archive-answered", "The archive answered."
     COMMITMENT_ARCHIVE_LATE = (
         "commitment.archive-late",
@@ -514,7 +526,29 @@ class EventKind(StrEnum):
         Severity.WARNING,
     )
 
+    # The audit trail
+    AUDIT_USED = "audit.used", "A person read the audit trail.", Severity.INFO, AuditCode.AUDIT_LOG_USED
+    AUDIT_CHECKPOINT = (
+        "audit.checkpoint",
+        "The audit trail was checked as far as this entry, whose digest is recorded.",
+        Severity.INFO,
+        AuditCode.AUDIT_LOG_USED,
+    )
+    AUDIT_BROKEN = (
+        "audit.broken",
+        "The audit trail is not what was written: something was changed, removed or inserted.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
+    AUDIT_BEHIND = (
+        "audit.behind",
+        "The syslog server has not taken audit messages for ten minutes; they wait.",
+        Severity.WARNING,
+    )
+
     # The node
+    NODE_STARTED = "node.started", "The node started.", Severity.INFO, AuditCode.APPLICATION_ACTIVITY
+    NODE_STOPPED = "node.stopped", "The node stopped.", Severity.INFO, AuditCode.APPLICATION_ACTIVITY
     ALERT_CLOSED = "alert.closed", "The condition of an alert is over."
     ALERT_ACKNOWLEDGED = "alert.acknowledged", "A person has taken note of an alert."
     ITEM_FAILED = "item.failed", "Handling an item raised an unexpected exception.", Severity.WARNING

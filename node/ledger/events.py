@@ -68,6 +68,12 @@ def of_study(database: Database, study: str) -> list[Event]:
     ]
 
 
+def after(database: Database, number: int, limit: int) -> list[Event]:
+    """The next events behind this one, in the order in which they were committed."""
+    sql = "SELECT * FROM events WHERE id>? ORDER BY id LIMIT ?"
+    return [from_row(row) for row in query(database, sql, [number, limit])]
+
+
 def from_row(row: dict[str, Any]) -> Event:
     """An event, from its row."""
     return Event(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from node.clock import to_text
-from node.ledger import deliveries, turns
+from node.ledger import deliveries, hold_parts, turns
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery
 from node.ledger.rows import one, placeholders, query
@@ -21,6 +21,7 @@ from node.ledger.unreadable import readable
 _READY = (
     " JOIN instances USING (receipt) LEFT JOIN studies ON studies.study_instance_uid=deliveries.study_instance_uid"
     " WHERE destination=? AND deliveries.status='waiting' AND kind='image' AND studies.hold IS NULL AND not_before<=?"
+    f" AND {hold_parts.NONE_LEFT}"
 )
 READY = f" FROM deliveries{_READY}"
 """An image that may be sent now: nothing of a study that is held."""
@@ -33,7 +34,7 @@ _IMAGE = (
 _DUE = (
     " FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
     " WHERE destination=? AND deliveries.status='waiting' AND kind='image' AND studies.hold IS NULL AND not_before<=?"
-    f" AND NOT {turns.SET_ASIDE} AND priority>=?"
+    f" AND {hold_parts.NONE_LEFT} AND NOT {turns.SET_ASIDE} AND priority>=?"
 )
 _TROUBLED = (
     "SELECT study_instance_uid FROM deliveries INDEXED BY deliveries_set_aside"  # noqa: S608 - our own text
@@ -99,7 +100,7 @@ def _awaited(database: Database, destination: str, at: datetime, but: Collection
         "SELECT deliveries.study_instance_uid AS study, priority FROM deliveries"  # noqa: S608 - our own text
         " LEFT JOIN studies USING (study_instance_uid)"
         " WHERE destination=? AND deliveries.status='waiting' AND kind<>'image' AND studies.hold IS NULL"
-        f" AND priority>=?{others} AND EXISTS (SELECT 1"
+        f" AND {hold_parts.NONE_LEFT} AND priority>=?{others} AND EXISTS (SELECT 1"
         "  FROM deliveries AS image INDEXED BY deliveries_of_images WHERE image.kind='image'"
         "  AND image.destination=deliveries.destination AND image.status='waiting'"
         "  AND image.study_instance_uid=deliveries.study_instance_uid AND image.not_before<=?"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from node.ledger import deliveries, events, jobs, notices, notifications, recalls, withdrawals
+from node.ledger import deliveries, events, holding, jobs, notices, notifications, recalls, withdrawals
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
@@ -231,7 +231,7 @@ def _stop_deliveries(database: Database, at: datetime, recall: Recall, job: Job,
         if each.status is DeliveryStatus.WITHHELD:
             deliveries.stop(database, at, each.id, DeliveryStatus.CANCELLED, why, recall.by)
     to_hold = [each for each in there if each.status in deliveries.MAY_BE_HELD and each.hold is None]
-    deliveries.hold_all(database, at, to_hold, why, tell=False)
+    holding.hold_all(database, at, to_hold, why, tell=False)
     sent = [each for each in there if each.status is DeliveryStatus.DELIVERED]
     return len(to_hold), withdrawals.recall(database, at, sent, recall.id, why, recall.by)
 

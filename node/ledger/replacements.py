@@ -1,21 +1,18 @@
-"""Corrected instances of a study and those that count: what is compared of each, and their exchange in one go.
+"""Corrected instances of a study and those that count: what is compared of each before they are exchanged.
 
-A study may have ten thousand, which change together or not at all: in a few statements, so that other writers get
-their turn soon.
+A study may have ten thousand: little of each is read. `node.ledger.exchanges` lets them take each other's place.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from node.ledger.connection import Database
 from node.ledger.instances import InstanceStatus
-from node.ledger.rows import one
-
-_AMONG = "receipt IN (SELECT value FROM json_each(?))"
+from node.ledger.rows import one, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,12 @@ def are_pending(database: Database, study: str) -> bool:
     return one(database, sql, [study]) is not None
 
 
+def state(database: Database, study: str) -> list[dict[str, Any]]:
+    """What stays equal as long as nothing of the study comes, and none of its instances changes its status."""
+    sql = "SELECT status, count(*) AS n, max(rowid) AS newest FROM instances WHERE study_instance_uid=? GROUP BY status"
+    return query(database, sql, [study])
+
+
 def of_study(database: Database, study: str) -> InstanceVersions:
     """What waits and what counts."""
     rows = database.execute(
@@ -69,23 +72,3 @@ def of_study(database: Database, study: str) -> InstanceVersions:
         among = corrections if status == InstanceStatus.CORRECTION else counting
         among[uid] = InstanceVersion(uid, receipt, status == InstanceStatus.REJECTED, patient, accession_number)
     return InstanceVersions(corrections, counting)
-
-
-def replace(database: Database, versions: InstanceVersions) -> None:
-    """Let the corrections replace what they correct; one of a rejected instance is rejected, too."""
-    old = [versions.counting[uid] for uid in versions.corrections if uid in versions.counting]
-    rejected = {each.sop_instance_uid for each in old if each.is_rejected}
-    _set_status(database, old, InstanceStatus.CORRECTED)
-    new = versions.corrections.values()
-    no_longer = [each for each in new if each.sop_instance_uid in rejected]
-    _set_status(database, (each for each in new if each.sop_instance_uid not in rejected), InstanceStatus.CURRENT)
-    _set_status(database, no_longer, InstanceStatus.REJECTED)
-    database.execute(f"DELETE FROM headers WHERE {_AMONG}", [_receipts([*old, *no_longer])])  # noqa: S608 - our own text
-
-
-def _set_status(database: Database, those: Iterable[InstanceVersion], status: InstanceStatus) -> None:
-    database.execute(f"UPDATE instances SET status=? WHERE {_AMONG}", [status, _receipts(those)])  # noqa: S608 - our own text
-
-
-def _receipts(those: Iterable[InstanceVersion]) -> str:
-    return json.dumps([each.receipt for each in those])

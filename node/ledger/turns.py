@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from node.clock import to_text
+from node.ledger import hold_parts
 from node.ledger.connection import Database
 from node.ledger.deliveries import of_row
 from node.ledger.delivery import Delivery
@@ -26,7 +27,8 @@ _OF_STUDY = (
 _IN_VAIN = "(image.attempts>0 OR image.refusals>0)"
 _READY = (
     " LEFT JOIN studies USING (study_instance_uid)"  # noqa: S608 - our own text
-    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (kind='image'"
+    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL"
+    f" AND {hold_parts.NONE_LEFT} AND (kind='image'"
     f" OR (NOT EXISTS (SELECT 1 FROM deliveries AS image INDEXED BY deliveries_of_images{_OF_STUDY}"
     f"  AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN}) AND NOT EXISTS (SELECT 1 FROM forward_parts"
     "  WHERE forward_parts.study_instance_uid=deliveries.study_instance_uid"

@@ -17,6 +17,7 @@ from node.ledger import alerts, events, withdrawal_parts
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery
+from node.ledger.due_times import MANY
 from node.ledger.event_kinds import EventKind
 from node.ledger.rows import query
 
@@ -110,20 +111,26 @@ def _named(those: Sequence[DeliveredObject]) -> list[dict[str, object]]:
 
 
 def end(database: Database, at: datetime, study: str, status: WithdrawalStatus, by: str) -> int:
-    """A person, `by` as an actor, has seen to what is listed of the study, at every destination; how many that were.
+    """A person, `by` as an actor, has seen to what is listed of the study, at every destination; how many that are.
 
-    `status`: `DONE` or `DISMISSED`.
+    `status`: `DONE` or `DISMISSED`. What is still to be listed was listed before (`withdrawal_parts`). The first `MANY`
+    of them are ended. The others need `end_some`, each time in a transaction of its own.
     """
-    for number in withdrawal_parts.waiting(database, study):
-        withdrawal_parts.enter(database, number)
-    ended = database.execute(
-        "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE study_instance_uid=?"  # noqa: S608 - our own text
-        f" AND status IN {_TO_SEE_TO}",
-        [status, to_text(at), by, study],
-    ).rowcount
-    if ended:
-        events.record(database, at, _ENDED[status], study=study, actor=by, objects=ended)
-    return int(ended)
+    which = f"study_instance_uid=? AND status IN {_TO_SEE_TO}"
+    ((count,),) = database.execute(f"SELECT count(*) FROM withdrawals WHERE {which}", [study]).fetchall()  # noqa: S608 - our own text
+    if count:
+        end_some(database, at, study, status, by, min(MANY, count))
+        events.record(database, at, _ENDED[status], study=study, actor=by, objects=count)
+    return int(count)
+
+
+def end_some(database: Database, at: datetime, study: str, status: WithdrawalStatus, by: str, limit: int) -> None:
+    """As `end`, with as many of those that are left, `MANY` at most: what was listed first."""
+    which = f"SELECT id FROM withdrawals WHERE study_instance_uid=? AND status IN {_TO_SEE_TO} ORDER BY id LIMIT ?"  # noqa: S608 - our own text
+    database.execute(
+        f"UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE id IN ({which})",  # noqa: S608 - our own text
+        [status, to_text(at), by, study, limit],
+    )
 
 
 def listed(database: Database) -> list[Withdrawals]:

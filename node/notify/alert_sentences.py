@@ -87,6 +87,8 @@ KOREAN: Mapping[AlertKind, str] = {
     AlertKind.BACKUP_OVERDUE: "너무 오랫동안 백업되지 않았습니다.",
     AlertKind.RESULTS_PERHAPS_SENT: "복원 후, 목적지에 이미 검사의 결과가 있을 수 있습니다."
     " 사람이 답할 때까지 보내지 않습니다.",
+    AlertKind.AUDIT_BROKEN: "감사 기록이 작성된 내용과 다릅니다. 변경, 삭제 또는 삽입된 부분이 있습니다.",
+    AlertKind.AUDIT_BEHIND: "syslog 서버가 10분 동안 감사 메시지를 받지 않았습니다. 메시지는 대기합니다.",
     AlertKind.DISK_LOW: "데이터 폴더의 디스크가 거의 찼습니다.",
     AlertKind.RECEPTION_REFUSED: "지금은 장비의 전송을 거부합니다."
     " 디스크가 찼거나 쓸 수 없거나, 색인 대기가 너무 많습니다.",

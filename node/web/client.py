@@ -7,6 +7,7 @@ answer with the message itself.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,14 @@ from node.web.exchange import Exchange
 
 WebAnswer = httpx.Response
 """An answer: status, headers, and a body that may still be on its way."""
+_AT_REST = 0.5
+"""Seconds after which a connection is not used again: some servers end it after a second, just when it is."""
 _NOT_HTTP = "its answer is not HTTP"
 _UNANSWERED = "no answer in time"
+
+
+class NotConnectedError(TransientError):
+    """There was no connection, so that nothing of a request is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,72 @@ def tls_context(authorities: Path | None, certificate: Path | None = None, key: 
     return context
 
 
+class WebSession:
+    """Requests one after the other, over one connection as far as the other side keeps it; for one thread."""
+
+    def __init__(
+        self, context: ssl.SSLContext, *, silence: float | None = None, follows_redirects: bool = False
+    ) -> None:
+        """`silence`: the longest, in seconds; the deadline of a conversation where it is not given."""
+        self._silence = silence
+        self._connection: socket.socket | None = None
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_AT_REST)
+        self._client = httpx.Client(verify=context, trust_env=False, follow_redirects=follows_redirects, limits=limits)
+
+    def __enter__(self) -> WebSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._forget()
+
+    @contextmanager
+    def answer(self, exchange: Exchange, request: WebRequest) -> Iterator[WebAnswer]:
+        """The answer, whose body has not been read; it is over at the end of the block.
+
+        TransientError where there is no whole answer, in words to be put after the name of the service;
+        NotConnectedError where that is because nobody is there.
+        """
+        content = request.content() if callable(request.content) else request.content
+        headers = {"User-Agent": ourselves.MODEL_NAME, **request.headers}
+        try:
+            left = exchange.left
+            if self._connection is not None:
+                exchange.watch(self._connection)
+            with self._client.stream(
+                request.method,
+                request.url,
+                content=content,
+                headers=headers,
+                timeout=min(left, self._silence or left),
+                extensions={"trace": self._watching(exchange)},
+            ) as found:
+                yield found
+        except TimeoutError:
+            raise TransientError(f"cannot be reached: {_UNANSWERED}") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NotConnectedError(_why(error)) from error
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+            raise TransientError(_why(error)) from error
+
+    def _watching(self, exchange: Exchange) -> Callable[[str, Mapping[str, Any]], None]:
+        """Have each connection end with the conversation."""
+
+        def trace(event: str, told: Mapping[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                self._forget()
+                opened = told["return_value"].get_extra_info("socket")
+                self._connection = socket.socket(fileno=socket.dup(opened.fileno()))  # TLS takes the first one over
+                exchange.watch(self._connection)
+
+        return trace
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 @contextmanager
 def answer(
     exchange: Exchange,
@@ -54,41 +127,25 @@ def answer(
     silence: float | None = None,
     follows_redirects: bool = False,
 ) -> Iterator[WebAnswer]:
-    """The answer, whose body has not been read; it is over at the end of the block.
-
-    `silence`: the longest, in seconds; the conversation's deadline where it is not given. TransientError where there is
-    no whole answer, in words to be put after the name of the service.
-    """
-    content = request.content() if callable(request.content) else request.content
-    headers = {"User-Agent": ourselves.MODEL_NAME, **request.headers}
-    try:
-        left = exchange.left
-        with (
-            httpx.Client(
-                verify=context,
-                trust_env=False,
-                follow_redirects=follows_redirects,
-                timeout=min(left, silence or left),
-            ) as client,
-            client.stream(
-                request.method, request.url, content=content, headers=headers, extensions={"trace": _watching(exchange)}
-            ) as found,
-        ):
-            yield found
-    except TimeoutError:
-        raise TransientError(f"cannot be reached: {_UNANSWERED}") from None
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-        raise TransientError(_why(error)) from error
+    """The answer to one request, over a connection of its own; as `WebSession.answer`."""
+    with (
+        WebSession(context, silence=silence, follows_redirects=follows_redirects) as session,
+        session.answer(exchange, request) as found,
+    ):
+        yield found
 
 
-def _watching(exchange: Exchange) -> Callable[[str, Mapping[str, Any]], None]:
-    """Have each connection end with the conversation."""
-
-    def trace(event: str, told: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            exchange.watch(told["return_value"].get_extra_info("socket"))
-
-    return trace
+def body_of(found: WebAnswer, most: int) -> bytes | None:
+    """The body of an answer; None where it has more bytes than that, or is compressed, which nobody asked for."""
+    if found.headers.get("content-encoding", "identity") != "identity":
+        return None
+    pieces, size = [], 0
+    for piece in found.iter_raw():
+        size += len(piece)
+        if size > most:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _why(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,11 @@ MOST_KINDS = 128
 
 class NotReachedError(TransientError):
     """Nobody answers there, it has no time for us now, or what was open broke off: all that goes there waits."""
+
+    def __init__(self, text: str, again_after: timedelta | None = None) -> None:
+        """`again_after`: the least pause that it asks for."""
+        super().__init__(text)
+        self.again_after = again_after or timedelta()
 
 
 class NotAdmittedError(PermanentError):

@@ -7,14 +7,16 @@ import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psutil
 
-from node.config.destinations import dicom_destinations
+from node.config.destinations import Destination, DicomDestination, dicom_destinations
 from node.config.models import Configuration
+from node.config.web_destinations import DicomWebDestination
 from node.deliver.ways.dimse import peer_of
-from node.desk import peers
+from node.desk import peers, ways_out
 from node.desk.doctor.finding import Diagnosis, DoctorFinding
 from node.desk.peers import Probe
 from node.dimse import scu
@@ -89,12 +91,36 @@ def _who_listens(port: int) -> str:
 
 
 def destinations(configuration: Configuration) -> Iterator[DoctorFinding]:
-    """Each destination that speaks DIMSE: an association, a C-ECHO, long messages, C-FIND, storage commitment."""
+    """Of DIMSE: an association, a C-ECHO, long messages, C-FIND, storage commitment. Of others: are they there?"""
+    for name, other in configuration.destinations.items():
+        if not isinstance(other, DicomDestination):
+            yield _way_out(f"destination {name}", other)
     for name, each in dicom_destinations(configuration.destinations).items():
         peer = peer_of(each, configuration.node.ae_title)
         patient = replace(peer, timeout=min(peer.timeout, _PATIENCE))
         asked, commits = each.identity_check == "study", each.commitment == "require"
         yield _peer(f"destination {name}", patient, plain_port(configuration), asked=asked, commits=commits)
+
+
+def _way_out(what: str, destination: Destination) -> DoctorFinding:
+    """A destination that does not speak DIMSE."""
+    place = destination.place
+    try:
+        return DoctorFinding(what, Diagnosis.GOOD, f"{place} {ways_out.try_out(_impatient(destination))}")
+    except PermanentError as error:
+        step = "Compare address, login and rights with those who run it; `pacsnode echo` tries it again."
+        return DoctorFinding(what, Diagnosis.WRONG, str(error), step)
+    except NodeError as error:
+        step = "Is it running, or mounted, and does no firewall stand between? `pacsnode echo` tries it again."
+        return DoctorFinding(what, Diagnosis.WRONG, str(error), step)
+
+
+def _impatient(destination: Destination) -> Destination:
+    """For somebody who sits before the screen."""
+    if not isinstance(destination, DicomWebDestination):
+        return destination
+    patience = timedelta(seconds=_PATIENCE)
+    return destination.model_copy(update={"timeout": min(destination.timeout, patience), "transfer": patience})
 
 
 def first_contact(peer: Peer, own_port: int) -> DoctorFinding:

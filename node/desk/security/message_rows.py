@@ -27,6 +27,12 @@ def rows(configuration: Configuration, document: SecurityDocument) -> Iterator[S
             yield _web(f"messages to {name}", person.webhook.url, ("people", name, "webhook", "url"), document)
     if configuration.heartbeat is not None and configuration.heartbeat.url is not None:
         yield _web("a sign of life", configuration.heartbeat.url, ("heartbeat", "url"), document)
+    if (server := configuration.audit.syslog) is not None:
+        said = f"the audit trail (Patient IDs, no names) goes to {server.host}:{server.port} over TLS"
+        yield document.row("audit", _GOOD, said, ("audit", "syslog", "host"))
+    else:
+        said = "the audit trail is on this machine alone: root can make it again, and nobody would know"
+        yield document.row("audit", _NOTE, said, ("audit",), "audit: {syslog: {host: …, tls: {authorities: …}}}")
     if configuration.notify.accession_number:
         key = ("notify", "accession_number")
         said = "messages name the accession number; they never name patients"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from node.config.destinations import DicomDestination
+from node.config.folder_destination import FolderDestination
 from node.config.models import Configuration
+from node.config.web_destinations import DicomWebDestination
 from node.desk.security.row import SecurityDocument, SecurityRow, SecuritySeverity
 
 _GOOD, _NOTE = SecuritySeverity.GOOD, SecuritySeverity.NOTE
@@ -85,7 +88,18 @@ def _destinations(configuration: Configuration, document: SecurityDocument) -> I
                 if network.prefixlen == 0:
                     said = f"{each.ae_title} may call from everywhere ({network})"
                     yield document.row("sender", _WARNING, said, (*path, "also_from"), "also_from: [ITS ADDRESSES]")
-        if each.identity_check == "none":
+        if isinstance(each, DicomWebDestination):
+            yield _call(
+                "destination", each.place, each.host, each.is_secure, document, (*path, "url"), "url: https://…"
+            )
+            yield from _login(name, each, document, path)
+        if isinstance(each, FolderDestination):
+            said = f"{name}: files with patients' data in {each.folder}, for every user who can read it"
+            yield document.row("destination", _NOTE, said, (*path, "folder"))
+        if not each.asks_by:
+            said = f"{name}: it cannot be asked which patient a study belongs to; results go there as they are"
+            yield document.row("destination", _NOTE, said, path)
+        elif each.identity_check == "none":
             said = f"{name}: results are sent without asking which patient the study belongs to"
             yield document.row("destination", _WARNING, said, (*path, "identity_check"), "identity_check: study")
     for name, modality in configuration.modalities.items():
@@ -94,6 +108,20 @@ def _destinations(configuration: Configuration, document: SecurityDocument) -> I
             place = f"storage commitment reports to {modality.ae_title} at {reports.host}:{reports.port}"
             key = ("modalities", name, "storage_commitment")
             yield _call("destination", place, reports.host, reports.tls is not None, document, key)
+
+
+def _login(
+    name: str, destination: DicomWebDestination, document: SecurityDocument, path: tuple[str, ...]
+) -> Iterator[SecurityRow]:
+    """Whether it learns who calls, and the token server's way there."""
+    ours = (destination.username, destination.token_file, destination.oauth2, destination.certificate)
+    if not any(ours):
+        said = f"{name} does not learn who calls: neither a login nor a certificate of ours"
+        yield document.row("destination", _NOTE, said, path, "token_file, oauth2, username, or certificate and key")
+    if destination.oauth2 is not None:
+        parts = urlsplit(destination.oauth2.token_url)
+        place, key = f"the token server {parts.hostname}", (*path, "oauth2", "token_url")
+        yield _call("destination", place, parts.hostname or "", parts.scheme == "https", document, key, "https://…")
 
 
 def _boxes(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:

@@ -53,6 +53,8 @@ from node.ledger.schema import (
     m0045_numbers,
     m0046_withdrawal_parts,
     m0050_measures,
+    m0051_in_parts,
+    m0053_audit,
     m0056_file_versions,
 )
 from node.ledger.schema.versions import SET
@@ -191,6 +193,8 @@ migrations(name="0044_box_doubts")(m0044_box_doubts.migrate)
 migrations(name="0045_numbers")(m0045_numbers.migrate)
 migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)
 migrations(name="0050_measures")(m0050_measures.migrate)
+migrations(name="0051_in_parts")(m0051_in_parts.migrate)
+migrations(name="0053_audit")(m0053_audit.migrate)
 migrations(name="0056_file_versions")(m0056_file_versions.migrate)
 
 

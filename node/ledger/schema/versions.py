@@ -50,6 +50,8 @@ VERSIONS = (
     "0045_numbers",
     "0046_withdrawal_parts",
     "0050_measures",
+    "0051_in_parts",
+    "0053_audit",
     "0056_file_versions",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

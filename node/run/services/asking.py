@@ -11,8 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -24,6 +23,7 @@ from node.run.services.submission import SubmissionBody
 from node.web import client
 from node.web.client import WebAnswer, WebRequest
 from node.web.exchange import Exchange, deadline
+from node.web.waiting import retry_after
 from plugins import limits
 
 KEY_HEADER = "Idempotency-Key"
@@ -37,7 +37,6 @@ _NOT_NOW = frozenset({401, 403, 405, 408, 409, 425, 429})
 _UNKNOWN = frozenset({404, 410})
 _IS_THERE = frozenset({400, 404, 405, 411, 415, 422, 501})
 """What a service may say to HEAD that takes POST alone; 404 where it has no such method."""
-_LONGEST_WAIT = timedelta(hours=1)
 _LONGEST_LOCATION = 2048
 _FREE_CHECKED_EVERY = 16 * 2**20
 
@@ -161,7 +160,7 @@ class ServiceCaller:
                 self._current = None
 
     def _read(self, found: WebAnswer, key: str, now: datetime, *, is_submission: bool) -> ServiceReply:
-        status, after = found.status_code, _wait(found.headers.get("retry-after"), now)
+        status, after = found.status_code, retry_after(found.headers.get("retry-after"), now)
         if status == 200:
             return self._answered(found, key)
         if is_submission and status in (201, 202):
@@ -229,20 +228,3 @@ def _origin(url: str) -> tuple[str, str | None, int | None, bool]:
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.hostname, port, parts.username is not None
-
-
-def _wait(text: str | None, now: datetime) -> timedelta | None:
-    """What Retry-After says (RFC 9110 10.2.3), an hour at most; None where it says nothing that can be read.
-
-    >>> _wait("120", datetime.now(UTC))
-    datetime.timedelta(seconds=120)
-    """
-    text = (text or "").strip()
-    if text.isdecimal() and text.isascii():
-        return min(timedelta(seconds=min(int(text[:9]), 10**6)), _LONGEST_WAIT)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(at - now, timedelta(0)), _LONGEST_WAIT)

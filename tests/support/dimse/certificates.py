@@ -41,9 +41,10 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 def signed_by_itself(folder: Path, name: str, *, file: str | None = None) -> tuple[Path, Path]:
-    """A certificate with the common name `name`, and its key: `file`.pem and `file`.key."""
+    """A certificate with the common name and host name `name`, and its key: `file`.pem and `file`.key."""
     certificate, key = folder / f"{file or name}.pem", folder / f"{file or name}.key"
-    places = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(certificate)]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    places = [*names, "-keyout", str(key), "-out", str(certificate)]
     _openssl(folder, "req", "-x509", *_EC, "-days", "30", *places)
     return certificate, key
 

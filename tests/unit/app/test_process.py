@@ -113,7 +113,7 @@ def test_every_stage_can_be_run_given_a_configuration_and_closed_and_reconfigure
 ) -> None:
     """Its public methods are those of `NodeStage` (a reload can be asked for, too); no setting can be assigned."""
     protocol = {"run_once", "use", "close"}
-    assert len(node.app._workers.stages) == 18
+    assert len(node.app._workers.stages) == 19
     for name, stage in node.app._workers.stages.items():
         assert NodeStage in type(stage).__mro__, name
         for method in protocol:

@@ -43,7 +43,18 @@ BASE: dict[str, Any] = {
         }
     },
     "destinations": {
-        "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
+        "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"},
+        "web": {
+            "kind": "dicomweb",
+            "url": "https://web.example",
+            "certificate": "node.pem",
+            "key": "node.key",
+            "username": "a",
+            "password_file": "p",
+            "oauth2": {"token_url": "https://t.example", "client_id": "a", "client_secret_file": "s"},
+            "on_identity_change": "adopt",
+        },
+        "drop": {"kind": "folder", "folder": "out"},
     },
     "boxes": {"cad": {"ae_title": "CADBOX", "host": "10.0.0.20", "port": 104, "tls": {**TLS}}},
     "services": {"ai": {"url": "https://ai.example", "certificate": "node.pem", "key": "node.key"}},
@@ -53,7 +64,9 @@ BASE: dict[str, Any] = {
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
     "backup": {"to": "/mnt/backup"},
+    "audit": {"syslog": {"host": "log", "tls": {**TLS}}},
 }
+NEW_HOURS = {"closed": [{"between": ["08:00", "09:00"]}]}
 NEW_RETRY = {"first": "11s", "factor": 3, "longest": "16m", "give_up_after": "8d"}
 NEW_TLS = {
     "authorities": "ca2.pem",
@@ -61,6 +74,23 @@ NEW_TLS = {
     "key": "node2.key",
     "server_name": "b",
     "revoked": "crl2.pem",
+}
+NEW_FORM = {
+    "sr_class": "enhanced",
+    "character_set": "source",
+    "sc_modality": "source",
+    "language": "ko",
+    "kinds": ["sr"],
+    "send_when": {"findings": ["sr"]},
+    "seg_form": "label-map",
+    "sc_form": "multi-frame",
+    "series_number_base": 8000,
+    "revision_series_number": "same",
+    "series_text": "chest",
+    "transfer_syntax": "implicit",
+    "pm_extent": "whole",
+    "editable": True,
+    "rejection_notes": True,
 }
 RULE = {"name": "chest", "when": {"Modality": "CT"}, "choose": {"take": "one"}, "run": "lung-density", "mode": "shadow"}
 RECEIVERS, NODE, PEERS = Party.RECEIVERS, Party.NODE, Party.PEERS
@@ -112,6 +142,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
         "boxes": {"cad": {"also_from": ["10.0.1.0/24"]}},
     },
     (NODE, PEERS): {
+        "audit": {"syslog": {"host": "log2", "port": 6515}},
         "destinations": {"pacs": {"port": 105}},
         "boxes": {"cad": {"port": 105, "timeout": "9s", "charged": True, "answers": "elsewhere"}},
         "services": {
@@ -151,25 +182,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             "at": "03:00",
             "until": "05:00",
         },
-        "destinations": {
-            "pacs": {
-                "sr_class": "enhanced",
-                "character_set": "source",
-                "sc_modality": "source",
-                "language": "ko",
-                "kinds": ["sr"],
-                "send_when": {"findings": ["sr"]},
-                "seg_form": "label-map",
-                "sc_form": "multi-frame",
-                "series_number_base": 8000,
-                "revision_series_number": "same",
-                "series_text": "chest",
-                "transfer_syntax": "implicit",
-                "pm_extent": "whole",
-                "editable": True,
-                "rejection_notes": True,
-            }
-        },
+        "destinations": {"pacs": NEW_FORM, "web": NEW_FORM, "drop": NEW_FORM},
         "plugins": {
             "lung-density": {
                 "folder": "mine",
@@ -244,6 +257,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             },
         },
         "backup": {"to": "/mnt/other", "at": "04:15", "keep": 3},
+        "audit": {"keep": "9y"},
         "ignore": [{"name": "research", "when": {"Modality": "MR"}}],
         "vendors": [{"manufacturer": "Other*"}],
         "rules": [RULE],
@@ -263,6 +277,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             }
         },
         "boxes": {"cad": {"tls": NEW_TLS}},
+        "audit": {"syslog": {"tls": NEW_TLS}},
         "destinations": {
             "pacs": {
                 "calling_ae_title": "AI",
@@ -274,8 +289,40 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "wait_for_study": "9h",
                 "commit_within": "9h",
                 "associations": 3,
-                "hours": {"closed": [{"between": ["08:00", "09:00"]}]},
-            }
+                "hours": NEW_HOURS,
+            },
+            "web": {
+                "url": "https://other.example",
+                "authorities": "ca2.pem",
+                "certificate": "node2.pem",
+                "key": "node2.key",
+                "username": "b",
+                "password_file": "p2",
+                "token_file": "token",
+                "oauth2": {
+                    "token_url": "https://u.example",
+                    "client_id": "b",
+                    "client_secret_file": "s2",
+                    "scope": "x",
+                    "authorities": "ca2.pem",
+                },
+                "unencrypted": True,
+                "timeout": "9s",
+                "transfer": "9m",
+                "retry": NEW_RETRY,
+                "on_identity_change": "hold",
+                "identity_check": "none",
+                "wait_for_study": "9h",
+                "associations": 3,
+                "hours": NEW_HOURS,
+            },
+            "drop": {
+                "folder": "other",
+                "names": "{sop_instance_uid}.dcm",
+                "retry": NEW_RETRY,
+                "associations": 3,
+                "hours": NEW_HOURS,
+            },
         },
     },
     (Party.NEXT_START,): {
@@ -288,11 +335,22 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
         "node": {"data": "other", "time_zone": "UTC", "jobs_at_once": 3, "reserved_for_urgent": 1},
     },
     (): {
-        "destinations": {"pacs": {"audience": "evaluation", "preset": "any-pacs", "kind": "dicom"}},
+        "destinations": {
+            "pacs": {"audience": "evaluation", "preset": "any-pacs", "kind": "dicom"},
+            "web": {"audience": "evaluation", "preset": "any-pacs", "kind": "dicomweb"},
+            "drop": {
+                "audience": "evaluation",
+                "preset": "any-pacs",
+                "kind": "folder",
+                "identity_check": "none",
+                "on_identity_change": "hold",
+                "wait_for_study": "2h",
+            },
+        },
         "tests": [{"name": "a CT", "given": {"Modality": "CT"}, "expect": {"chest": "match"}}],
     },
 }
-"""By whom each key is taken up: a value that it does not have in `BASE`, nor by default (but `preset` and `kind`)."""
+"""By whom each key is taken up: a value that it does not have in `BASE`, nor by default, unless nobody takes it up."""
 
 
 def keys(part: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

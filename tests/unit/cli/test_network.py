@@ -18,6 +18,7 @@ from node.dimse.demo_pacs import DemoPACS
 from tests.support.dimse.committing_pacs import CommittingPACS
 from tests.support.ports import free_port
 from tests.support.sites.calls import Run
+from tests.support.sites.scripted_dicomweb import DicomWebServer, saying, serving
 
 
 @pytest.fixture
@@ -234,3 +235,28 @@ def test_finding_a10_a_bad_file_is_named_and_the_others_go(
     assert done["stored"] == 1
     assert {each["file"]: each["reason"] for each in done["skipped"]}[str(bad)] == why
     assert len(done["skipped"]) == 2
+
+
+def test_destinations_that_speak_no_dimse_answer_by_their_names(run: Run, site: Path, tmp_path: Path) -> None:
+    """DICOMweb by a question, a folder by a file; each refuses what only DIMSE can."""
+    (tmp_path / "out").mkdir()
+    with serving(DicomWebServer()) as server:
+        kinds = f"  web: {{kind: dicomweb, url: '{server.url}'}}\n  drop: {{kind: folder, folder: out}}\n"
+        site.write_text(f"{site.read_text()}{kinds}")
+        answer = run("echo", "web", "--json")
+        assert (answer.code, answer.json["answers"], answer.json["kind"]) == (0, True, "dicomweb")
+        assert "answers QIDO-RS" in run("echo", "web").out
+        server.questions = [saying(403)]
+        refused = run("echo", "web")
+        assert refused.code == 1
+        assert "does not allow us this [403]" in refused.err
+        told = run("check").out
+        assert f"web: DICOMweb at {server.url}, for readers" in told
+    assert f"drop (the folder {tmp_path / 'out'}) can be written" in run("echo", "drop").out
+    assert "identity NOT checked: it cannot be asked" in run("check").out
+    assert run("check", "--json").json["destinations"]["drop"]["folder"] == str(tmp_path / "out")
+    away = run("echo", "web")
+    assert away.code == 1
+    assert "Connection refused" in away.err
+    for command in (("echo", "--probe", "drop"), ("send", str(image(tmp_path, "a.dcm")), "drop")):
+        assert run(*command).code == 2

@@ -9,7 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from node.config import schema, validation
-from node.config.destinations import DESTINATIONS, Destination, DicomDestination
+from node.config.destination_kinds import DESTINATIONS
+from node.config.destinations import Destination, DicomDestination
 from node.config.encoding import EncodingProfile
 from node.config.from_values import validated
 from node.config.sections import ByKind, Party, Section, SitePath, TakenUpBy, changes, parties_of, paths
@@ -29,17 +30,17 @@ destinations:
 """
 
 
-class FolderDestination(Destination):
+class ShelfDestination(Destination):
     """A second kind."""
 
-    kind: Literal["folder"] = "folder"
+    kind: Literal["shelf"] = "shelf"
     folder: SitePath
 
 
 class Site(Section):
     """A configuration that knows both kinds."""
 
-    destinations: dict[str, Annotated[Destination, ByKind("dicom", (DicomDestination, FolderDestination))]]
+    destinations: dict[str, Annotated[Destination, ByKind("dicom", (DicomDestination, ShelfDestination))]]
 
 
 def test_a_section_that_says_nothing_of_who_takes_it_up_is_refused_at_import() -> None:
@@ -102,9 +103,9 @@ def test_old_yaml_is_a_destination_of_kind_dicom(write: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "where", "message"),
     [
-        ("kind: dicm", (4, "kind"), 'expected "dicom", got "dicm" → dicom'),
-        ("kind:", (5, "kind"), 'expected "dicom", got nothing'),
-        ("kind: [dicom]", (4, "kind"), 'expected "dicom", got a list'),
+        ("kind: dicm", (4, "kind"), 'expected "dicom" or "dicomweb" or "folder", got "dicm" → dicom'),
+        ("kind:", (5, "kind"), 'expected "dicom" or "dicomweb" or "folder", got nothing'),
+        ("kind: [dicom]", (4, "kind"), 'expected "dicom" or "dicomweb" or "folder", got a list'),
         ("encoding: {}", (4, "encoding"), 'there is no key "encoding" here'),
         ("sr_klass: enhanced", (4, "sr_klass"), 'there is no key "sr_klass" here → sr_class'),
         ("sr_class: enhnced", (4, "sr_class"), '"enhanced"'),
@@ -122,18 +123,18 @@ def test_a_mistake_in_a_destination_is_at_its_line(
 
 def test_each_kind_has_its_own_keys_and_the_ones_that_all_have() -> None:
     """Told apart by `kind`; a key of another kind is a mistake, and a kind that there is not says which there are."""
-    site = Site.model_validate({"destinations": {"a": PACS, "b": {"kind": "folder", "folder": "x", "language": "ko"}}})
-    assert [type(each) for each in site.destinations.values()] == [DicomDestination, FolderDestination]
+    site = Site.model_validate({"destinations": {"a": PACS, "b": {"kind": "shelf", "folder": "x", "language": "ko"}}})
+    assert [type(each) for each in site.destinations.values()] == [DicomDestination, ShelfDestination]
     assert site.destinations["b"].encoding == EncodingProfile(language="ko")
-    value = {"destinations": {"a": {"kind": "folder", "folder": "x", "port": 1}, "b": {"kind": "ftp"}}}
+    value = {"destinations": {"a": {"kind": "shelf", "folder": "x", "port": 1}, "b": {"kind": "ftp"}}}
     with pytest.raises(ValidationError) as caught:
         Site.model_validate(value)
     found = validation.problems_of(caught.value, Document("f", value), Site)
     assert [(each.yaml_path, each.message) for each in found] == [
         ("destinations.a.port", 'there is no key "port" here'),
-        ("destinations.b.kind", 'expected "dicom" or "folder", got "ftp"'),
+        ("destinations.b.kind", 'expected "dicom" or "shelf", got "ftp"'),
     ]
-    wanted = Site.model_validate({"destinations": {"a": {"kind": "folder", "folder": "x"}, "b": PACS}})
+    wanted = Site.model_validate({"destinations": {"a": {"kind": "shelf", "folder": "x"}, "b": PACS}})
     assert changes(site, wanted)["destinations", "a"] == {Party.RECEIVERS, Party.NODE, Party.PEERS}
 
 
@@ -143,7 +144,7 @@ def test_the_schema_offers_each_kind_with_its_keys() -> None:
     kinds = [
         each["$ref"].rpartition("/")[2] for each in made["properties"]["destinations"]["additionalProperties"]["oneOf"]
     ]
-    assert kinds == ["DicomDestination", "FolderDestination"]
+    assert kinds == ["DicomDestination", "ShelfDestination"]
     keys = schema.configuration()["definitions"]["DicomDestination"]["properties"]
     assert {"kind", "ae_title", "sr_class", "retry"} <= keys.keys()
     assert "encoding" not in keys

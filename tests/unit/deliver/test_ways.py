@@ -27,14 +27,14 @@ from tests.support.sites.configurations import with_destinations
 from tests.support.sites.outbox_room import OutboxRoom
 
 
-class FolderDestination(Destination):
+class ShelfDestination(Destination):
     """A kind that no release has."""
 
-    kind: Literal["folder"] = "folder"
+    kind: Literal["shelf"] = "shelf"
     folder: SitePath
 
 
-class Folder:
+class Shelf:
     """Its way: objects are copied into the folder, as long as it is there."""
 
     is_open = True
@@ -81,13 +81,13 @@ class Folder:
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OutboxRoom:
     """An outbox whose destination is a folder."""
 
-    def archive(destination: Destination, ae_title: str) -> Folder:
-        assert isinstance(destination, FolderDestination)
-        return Folder(destination.folder)
+    def archive(destination: Destination, ae_title: str) -> Shelf:
+        assert isinstance(destination, ShelfDestination)
+        return Shelf(destination.folder)
 
-    monkeypatch.setattr(registry, "WAYS", {**registry.WAYS, "folder": archive})
+    monkeypatch.setattr(registry, "WAYS", {**registry.WAYS, "shelf": archive})
     made = OutboxRoom(tmp_path / "data", 1)
-    destination = FolderDestination(folder=tmp_path / "out", identity_check="none")
+    destination = ShelfDestination(folder=tmp_path / "out", identity_check="none")
     node = Node(made.ledger, made.data_folder, made.clock, Wakes())
     made.outbox = Outbox("pacs", node, with_destinations(pacs=destination))
     return made

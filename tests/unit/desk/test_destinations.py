@@ -9,6 +9,7 @@ import pytest
 
 from node.cli import main
 from node.config.destinations import DicomDestination
+from node.config.web_destinations import DicomWebDestination
 from node.desk import actions, destinations, peers, study
 from node.desk.actor import Actor, ActorKind
 from node.ledger import outages, pauses
@@ -122,3 +123,12 @@ def test_status_shows_it(config: Path, ledger: Ledger, capsys: pytest.CaptureFix
         with pytest.raises(SystemExit):
             main(["status", "--config", str(config), *options])
         assert "has not been reached since" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_destination_by_dicomweb_is_asked_by_qido(tmp_path: Path) -> None:
+    """The sentence names what it does not answer."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    down(ledger, OutageScope.QUERY)
+    web = DicomWebDestination(url="https://pacs.example/dicom-web")
+    (found,) = destinations.hold_ups(ledger.database, with_destinations(pacs=web), NOW)["pacs"]
+    assert found.sentence.startswith("has not answered QIDO-RS since 18:00:00")

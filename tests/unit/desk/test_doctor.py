@@ -193,3 +193,17 @@ def test_a_certificate_that_has_ended_is_wrong(tmp_path: Path, monkeypatch: pyte
     (found,) = site_checks.validity(configured(tmp_path), NOW + timedelta(days=1))
     assert isinstance(found, DoctorFinding)
     assert (found.diagnosis, found.said.split(":")[0]) == (Diagnosis.WRONG, "node.listen.tls.certificate")
+
+
+def test_destinations_of_other_kinds_are_tried_in_their_own_way(tmp_path: Path) -> None:
+    """A folder that is not there is wrong, with what to look at; one that is there is good."""
+    kinds = "destinations: {drop: {kind: folder, folder: out}, web: {kind: dicomweb, url: 'http://localhost:9/'}}"
+    (tmp_path / "config.yaml").write_text(f"node: {{time_zone: UTC}}\n{kinds}\n")
+    found = loading.load(tmp_path / "config.yaml")
+    drop, web = network_checks.destinations(found)
+    assert (drop.what, drop.diagnosis, web.diagnosis) == ("destination drop", Diagnosis.WRONG, Diagnosis.WRONG)
+    assert "is its file server mounted?" in drop.said
+    assert "Connection refused" in web.said
+    (tmp_path / "out").mkdir()
+    drop, _ = network_checks.destinations(found)
+    assert (drop.diagnosis, drop.said) == (Diagnosis.GOOD, f"the folder {tmp_path / 'out'} can be written")

@@ -102,6 +102,28 @@ def test_what_is_open_is_told_with_its_line(site: Path) -> None:
     assert "bubblewrap is not installed" in plugins.said
 
 
+def test_destinations_of_other_kinds_are_told_too(site: Path) -> None:
+    """Without TLS, without a login, without an identity check; what the token server gets."""
+    text = site.read_text()
+    token = "{token_url: 'https://login.example/t', client_id: a, client_secret_file: token}"
+    kinds = [
+        "  web: {kind: dicomweb, url: 'http://web.example/d', unencrypted: true}",
+        f"  safe: {{kind: dicomweb, url: 'https://safe.example/d', oauth2: {token}}}",
+        "  drop: {kind: folder, folder: out}",
+    ]
+    site.write_text(text.replace("services:\n", "\n".join([*kinds, "services:\n"])))
+    found = list(asking.rows(site))
+    web = _one(found, "DICOMweb at http://web.example/d, without TLS")
+    assert (web.severity, web.key) == (WARNING, "destinations.web.url")
+    assert _one(found, "web does not learn who calls").severity is NOTE
+    assert _one(found, "DICOMweb at https://safe.example/d over TLS").severity is GOOD
+    assert _one(found, "the token server login.example over TLS").key == "destinations.safe.oauth2.token_url"
+    assert _one(found, f"drop: files with patients' data in {site.parent / 'out'}").severity is NOTE
+    assert _one(found, "drop: it cannot be asked which patient").severity is NOTE
+    secret = [each for each in found if each.key == "destinations.safe.oauth2.client_secret_file"]
+    assert [each.severity for each in secret] == [CRITICAL]
+
+
 def test_the_exit_code_says_whether_something_is_critical(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1 while anything is; 0 when what was told is changed. Warnings are a person's decision."""
     with pytest.raises(SystemExit) as ended:

@@ -20,6 +20,7 @@ CLEAN = {
     "node/app/__init__.py": "",
     "node/app/process.py": "import node.receive.scp\nimport node.run\n",
     "node/app/schedule.py": "import apscheduler.schedulers.background\n",
+    "node/audit/__init__.py": "",
     "node/cli/__init__.py": "",
     "node/cli/demo/__init__.py": "",
     "node/cli/demo/site.py": "import node.ledger.studies\n",

@@ -141,8 +141,7 @@ def test_the_corrected_instances_are_taken_together(site: GoneSite) -> None:
 def test_a_part_of_the_corrected_instances_is_never_taken(site: GoneSite) -> None:
     """The others are gone, and of the first patient: two patients in one study."""
     site.send(*slices(1, 2, PatientID="P2"))
-    with site.ledger.transaction() as database:
-        assert not corrections.take_newest(database, site.clock.now(), STUDY)
+    assert not corrections.take_newest(site.ledger, site.clock.now(), STUDY)
     assert statuses(site) == ["correction"] * 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -203,10 +202,7 @@ def test_a_person_may_take_the_corrected_instances(room: Room) -> None:
         arrive(room.data_folder, ct(number, **CORRECTED))
     room.quiet()
     now = room.clock.now()
-    with room.ledger.transaction() as database:
-        assert corrections.take_newest(database, now, STUDY)
-        studies.reopened(database, now, STUDY, now + timedelta(seconds=1), "taken by a person")
-        studies.unhold(database, now, STUDY, "admin")
+    assert corrections.take_newest(room.ledger, now, STUDY, "os:admin", releases="taken by a person")
     room.quiet()
     current = instances.of_study(room.ledger.database, STUDY, [InstanceStatus.CURRENT])
     assert len(current) == 2
@@ -247,8 +243,7 @@ def test_finding_m1_the_correction_that_came_last_counts_after_the_clock_was_set
         room.index.run_once()
         now = time.time_ns()
         monkeypatch.setattr("time.time_ns", lambda now=now: now - 3600 * 10**9)
-    with room.ledger.transaction() as database:
-        assert corrections.take_newest(database, room.clock.now(), STUDY)
+    assert corrections.take_newest(room.ledger, room.clock.now(), STUDY)
     row = studies.get(room.ledger.database, STUDY)
     assert row is not None
     assert row.patient_id == "P3"

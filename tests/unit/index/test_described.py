@@ -35,6 +35,5 @@ def test_a_corrected_study_is_found_by_its_corrected_name(room: Room) -> None:
     arrive(room.data_folder, ct(1, PatientName="Right^Name", PatientID="P2"))
     room.index.run_once()
     assert found(room, "wrong") == [STUDY]
-    with room.ledger.transaction() as database:
-        assert corrections.take_newest(database, room.clock.now(), STUDY)
+    assert corrections.take_newest(room.ledger, room.clock.now(), STUDY)
     assert (found(room, "wrong"), found(room, "right p2")) == ([], [STUDY])

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.config.destinations import DicomDestination
+from node.desk import answers, find
+from node.desk.actor import Actor, ActorKind
 from node.index.children import HeaderReader
 from node.index.stage import IndexStage
 from node.index.stopping import stop_study
@@ -102,10 +104,25 @@ def test_an_image_that_is_sent_anew_meanwhile_is_listed_all_the_same(site: Site,
 def test_a_person_who_has_taken_out_everything_means_what_is_still_to_be_listed_too(
     site: Site, index: Callable[[], object]
 ) -> None:
-    """The alert named all of them: nothing is listed behind his back."""
+    """The alert named all of them: nothing is listed behind his back, and no transaction is long."""
     stop(site)
-    with site.ledger.transaction() as database:
-        ended = withdrawals.end(database, site.clock.now(), STUDY, WithdrawalStatus.DONE, "os:hong")
+    with transactions.counted(site.ledger) as rows:
+        outcome = answers.done(site.ledger, f"withdrawal:{STUDY}", site.clock.now(), Actor(ActorKind.OS, "hong"))
     index()
-    assert ended == IMAGES
+    assert outcome.value["objects"] == IMAGES
+    assert listed(site) == [(WithdrawalStatus.DONE, IMAGES)]
+    assert max(rows) <= transactions.MOST
+
+
+def test_a_command_that_ends_between_two_parts_is_finished_by_the_same_command_again(site: Site) -> None:
+    """What it had not come to is still listed, and a person is still alerted."""
+    stop(site)
+    now, hong = site.clock.now(), Actor(ActorKind.OS, "hong")
+    answers.list_all(site.ledger, f"withdrawal:{STUDY}")
+    with site.ledger.transaction() as database:
+        first = answers.withdrawn(database, find.study(database, STUDY), WithdrawalStatus.DONE, now, hong)
+    assert first.value["objects"] == IMAGES
+    assert (WithdrawalStatus.DONE, MANY) in listed(site)
+    assert needed.why_needed(site.ledger.database, STUDY, now)
+    assert answers.done(site.ledger, f"withdrawal:{STUDY}", now, hong).value["objects"] == IMAGES - MANY
     assert listed(site) == [(WithdrawalStatus.DONE, IMAGES)]

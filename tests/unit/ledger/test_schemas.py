@@ -516,6 +516,7 @@ def test_the_migration_knows_each_kind_of_alert() -> None:
     later |= {AlertKind.PLUGIN_WITHDRAWN, AlertKind.STOP_RULE_MET}
     later |= {AlertKind.BOX_DOWN, AlertKind.BOX_SILENT, AlertKind.BOX_ANSWER_UNMATCHED, AlertKind.BOX_PERHAPS_SENT}
     later |= {AlertKind.SERVICE_DOWN, AlertKind.SERVICE_SILENT}
+    later |= {AlertKind.AUDIT_BROKEN, AlertKind.AUDIT_BEHIND}
     later |= {AlertKind.BACKUP_FAILED, AlertKind.BACKUP_OVERDUE, AlertKind.RESULTS_PERHAPS_SENT}
     assert known == {str(kind): str(kind.severity) for kind in AlertKind if kind not in later}
 

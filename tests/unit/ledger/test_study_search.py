@@ -217,7 +217,7 @@ def test_a_uid_is_found_by_its_beginning_and_its_end(ledger: Ledger) -> None:
 
 
 PAGES = [
-    "SEARCH found USING INDEX studies_by_arrival (last_received_at<?)",
+    "SEARCH found USING COVERING INDEX studies_by_arrival ((last_received_at,study_instance_uid)<(?,?))",
     "SEARCH study_words USING PRIMARY KEY (word=? AND (last_received_at,study_instance_uid)<(?,?))",
 ]
 _SMALL = ("timers", "fetches", "results_by_status", "jobs_in_trouble", "studies_held", "CONSTANT", "SCAN found", "(")
