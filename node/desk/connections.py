@@ -36,7 +36,7 @@ _PATIENCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationStanding:
+class DestinationCondition:
     """How things stand with one destination."""
 
     name: str
@@ -67,7 +67,7 @@ class DestinationStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class SenderStanding:
+class SenderCondition:
     """Who sends, or may."""
 
     ae_title: str
@@ -83,7 +83,7 @@ class SenderStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateStanding:
+class SeenCertificate:
     """A certificate of ours."""
 
     key: str
@@ -95,7 +95,7 @@ class CertificateStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedStanding:
+class RefusedEntry:
     """A caller that was refused in the last 24 hours."""
 
     caller: RefusedCaller
@@ -109,12 +109,12 @@ class RefusedStanding:
 class ConnectionsView:
     """All of it at one moment."""
 
-    destinations: Sequence[DestinationStanding]
-    senders: Sequence[SenderStanding]
-    refused: Sequence[RefusedStanding]
+    destinations: Sequence[DestinationCondition]
+    senders: Sequence[SenderCondition]
+    refused: Sequence[RefusedEntry]
     boxes: Sequence[BoxCondition]
     services: Sequence[ServiceCondition]
-    certificates: Sequence[CertificateStanding]
+    certificates: Sequence[SeenCertificate]
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def look(ledger: Ledger, configuration: Configuration, now: datetime) -> Connect
         )
 
 
-def _refused(refused: RefusedCaller, configuration: Configuration) -> RefusedStanding:
+def _refused(refused: RefusedCaller, configuration: Configuration) -> RefusedEntry:
     can = letting_in.can_enter(refused, configuration)
-    return RefusedStanding(refused, callers.to_enter(refused, configuration), can)
+    return RefusedEntry(refused, callers.to_enter(refused, configuration), can)
 
 
-def _destinations(database: Database, configuration: Configuration, now: datetime) -> list[DestinationStanding]:
+def _destinations(database: Database, configuration: Configuration, now: datetime) -> list[DestinationCondition]:
     results, images = deliveries.counts(database), forwards.counts(database)
     oldest = [queue_ages.oldest_results(database), queue_ages.oldest_images(database)]
     hold_ups = destinations.hold_ups(database, configuration, now)
@@ -164,7 +164,7 @@ def _destinations(database: Database, configuration: Configuration, now: datetim
             return sum(each.get(state, 0) for each in of for state in states)
 
         found.append(
-            DestinationStanding(
+            DestinationCondition(
                 name=name,
                 settings=settings,
                 place=_place(settings),
@@ -189,26 +189,26 @@ def _place(settings: Destination) -> str:
 
 def _senders(
     seen: Sequence[tuple[str, str, datetime, int]], known: Mapping[str, Modality], open_now: Mapping[Caller, int]
-) -> list[SenderStanding]:
+) -> list[SenderCondition]:
     names = {each.ae_title: name for name, each in known.items()}
     found = [
-        SenderStanding(title, address, names.get(title, ""), last, studies, open_now.get((title, address), 0))
+        SenderCondition(title, address, names.get(title, ""), last, studies, open_now.get((title, address), 0))
         for title, address, last, studies in seen
     ]
     there = {(each.ae_title, each.address) for each in found}
     found += [
-        SenderStanding(title, address, names.get(title, ""), None, 0, count)
+        SenderCondition(title, address, names.get(title, ""), None, 0, count)
         for (title, address), count in open_now.items()
         if (title, address) not in there
     ]
     silent = names.keys() - {each.ae_title for each in found}
-    return [*found, *(SenderStanding(each, "", names[each], None, 0, 0) for each in sorted(silent))]
+    return [*found, *(SenderCondition(each, "", names[each], None, 0, 0) for each in sorted(silent))]
 
 
-def _certificates(configuration: Configuration, now: datetime) -> list[CertificateStanding]:
+def _certificates(configuration: Configuration, now: datetime) -> list[SeenCertificate]:
     severities = {key: severity for key, severity, _ in certificates.reminders(configuration, now)}
     found = [(".".join(key), file) for key, file in paths_by_key(configuration) if key[-1] == "certificate"]
-    return [CertificateStanding(key, ends_at(file), severities.get(key, "")) for key, file in found]
+    return [SeenCertificate(key, ends_at(file), severities.get(key, "")) for key, file in found]
 
 
 # --- asking ---------------------------------------------------------------------------------------

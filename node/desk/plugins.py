@@ -52,7 +52,7 @@ class PluginHealth(StrEnum):
 
 
 @dataclass(frozen=True)
-class PluginStanding:
+class PluginCondition:
     """How things stand with one plugin."""
 
     name: str
@@ -104,7 +104,7 @@ class PluginStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class FailureReason:
+class PluginFailures:
     """Why jobs of a plugin fail."""
 
     plugin: str
@@ -118,11 +118,11 @@ class FailureReason:
 class PluginsView:
     """All plugins, and what they run on."""
 
-    plugins: Sequence[PluginStanding]
+    plugins: Sequence[PluginCondition]
     machine: Occupancy
     running: int
     """Jobs that run on this machine now."""
-    failures: Sequence[FailureReason]
+    failures: Sequence[PluginFailures]
     """Of the last 7 days, the most frequent first."""
     names: Mapping[str, StudyName]
 
@@ -131,10 +131,10 @@ class PluginsView:
 class PluginView:
     """One plugin."""
 
-    standing: PluginStanding
+    standing: PluginCondition
     versions: Sequence[tuple[PluginVersion, datetime]]
     """That ran here, the newest first, and since when."""
-    failures: Sequence[FailureReason]
+    failures: Sequence[PluginFailures]
     failed: Sequence[FailedJob]
     """Of the last 7 days, the newest first."""
     days: Sequence[int]
@@ -148,7 +148,7 @@ def look(ledger: Ledger, configuration: Configuration, now: datetime) -> Plugins
     with ledger.snapshot() as database:
         ran = job_figures.plugins(database)
         known = _known(configuration, ran)
-        context = _Context(database, configuration, machine, waits, now)
+        context = PluginLook(database, configuration, machine, waits, now)
         found = [context.standing(name) for name in known]
         failures = _reasons(job_figures.failures(database, now - WEEK))
         here = len(attempts.open_here(database))
@@ -165,7 +165,7 @@ def of_name(ledger: Ledger, configuration: Configuration, name: str, now: dateti
         ran = job_figures.plugins(database)
         if folded(name) not in {folded(each) for each in _known(configuration, ran)}:
             raise NotFoundError(f"there is no plugin {name}")
-        found = _Context(database, configuration, machine, waits, now).standing(name)
+        found = PluginLook(database, configuration, machine, waits, now).standing(name)
         failed = [
             each for each in job_figures.failures(database, now - WEEK) if folded(each.plugin) == folded(found.name)
         ]
@@ -179,7 +179,7 @@ def of_name(ledger: Ledger, configuration: Configuration, name: str, now: dateti
     return PluginView(found, versions, _reasons(failed), failed[:SHOWN], days, studies)
 
 
-class _Context:
+class PluginLook:
     """What is the same for all plugins of one look."""
 
     def __init__(
@@ -197,7 +197,7 @@ class _Context:
         self._recalls = recalls.in_force(database)
         self._alerts = [each for each in alerts.open_ones(database, _OPEN_ALERTS) if each.kind in _ALERTS]
 
-    def standing(self, name: str) -> PluginStanding:
+    def standing(self, name: str) -> PluginCondition:
         """Of the plugin of this name."""
         key, uses = folded(name), self._configuration.plugins
         use = next((each for known, each in uses.items() if folded(known) == key), PluginUse())
@@ -205,7 +205,7 @@ class _Context:
         manifest, problem = _manifest(name, self._configuration)
         paused = [each for each in pauses.every(self._database) if each.what is Pausable.PLUGIN]
         warm = [each for each in self._machine.warm if folded(each.plugin) == key]
-        return PluginStanding(
+        return PluginCondition(
             name=name,
             manifest=manifest,
             problem=problem,
@@ -255,14 +255,14 @@ def _manifest(name: str, configuration: Configuration) -> tuple[Manifest | None,
     return found, "" if found else "it is not installed"
 
 
-def _reasons(failed: Sequence[FailedJob]) -> list[FailureReason]:
+def _reasons(failed: Sequence[FailedJob]) -> list[PluginFailures]:
     grouped: dict[tuple[str, str], list[FailedJob]] = {}
     for each in failed:
         grouped.setdefault((each.plugin, each.reason or _OWN_WORDS), []).append(each)
-    found = [FailureReason(*key, len(those), those[0]) for key, those in grouped.items()]
+    found = [PluginFailures(*key, len(those), those[0]) for key, those in grouped.items()]
     return sorted(found, key=lambda each: -each.times)
 
 
-def _studies(found: Sequence[PluginStanding], failed: Sequence[FailedJob]) -> set[str]:
+def _studies(found: Sequence[PluginCondition], failed: Sequence[FailedJob]) -> set[str]:
     running = {job.study_instance_uid for each in found for job, _ in each.under_way}
     return running | {each.study_instance_uid for each in failed}

@@ -29,7 +29,7 @@ def _texts() -> Iterator[str]:
     made = Environment(extensions=["jinja2.ext.i18n"], trim_blocks=True, lstrip_blocks=True)
     for file in sorted((HERE / "templates").glob("*.html")):
         source = file.read_text()
-        for _, _, message in made.extract_translations(source):
+        for _, _, message in made.extract_translations(source):  # type: ignore[attr-defined] # the extension adds it
             yield from (each for each in (message if isinstance(message, tuple) else (message,)) if each)
         for found in _COLUMNS.finditer(source):
             yield from (each.removeprefix(">") for each in re.findall(r'"([^"]+)"', found[1]))
