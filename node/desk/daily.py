@@ -80,7 +80,7 @@ class SiteFigures:
 
 
 def look(ledger: Ledger, configuration: Configuration, now: datetime, days: int) -> SiteFigures:
-    """Of so many days; each question is a snapshot of its own, so that none is long."""
+    """Of this many days; each question is a snapshot of its own, so that none is long."""
     zone = configuration.node.zone
     today = now.astimezone(zone).date()
     dates = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
