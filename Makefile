@@ -9,8 +9,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
 
-demo: runtime ## a morning of eight studies, and one table of what came of each; PATHS="…" takes your own DICOM files
-	@.venv/bin/pacsnode demo $(PATHS)
+demo: runtime ## a morning of eight studies, and one table of what came of each; PATHS="…" takes your own DICOM files; CONSOLE=1 leaves the console open
+	@.venv/bin/pacsnode demo $(if $(CONSOLE),--console) $(PATHS)
 
 # Four at a time on two cores: tests of the network wait for peers and deadlines most of the time.
 test: env ## every test, four at a time; installs the Debian packages of the test peers where it may

@@ -109,6 +109,11 @@ def _lacks(series: Node) -> tuple[int, int]:
     return len(_failed(_parts(series["parts"][0]))), -int(series.get("series", {}).get("instances", 0))
 
 
+def tells_who(clause: str) -> bool:
+    """Whether a clause is about who the patient is, so that the values it found are shown to few."""
+    return _WHO.search(clause) is not None
+
+
 def _parts(node: Node) -> Sequence[Node]:
     """What has to hold, part by part."""
     return node["parts"] if node["clause"] == "all" and node.get("parts") else [node]
@@ -139,6 +144,6 @@ def _words(node: Node) -> str:
         return {"any": " or ", "all": " and "}[node["clause"]].join(inner)
     if inner:
         return f"{node['clause']}: {'; '.join(inner)}"
-    if _WHO.search(str(node["clause"])):
+    if tells_who(str(node["clause"])):
         return f"{node['clause']} — it does not hold (the value: pacsnode explain)"
     return " — ".join(str(part) for part in (node["clause"], node["why"]) if part)

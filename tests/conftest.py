@@ -24,7 +24,8 @@ from tests.support.programs.orthanc import Orthanc
 settings.register_profile("pacsnode", deadline=None, print_blob=True)
 settings.load_profile("pacsnode")
 # As the node does; the process itself is started by the first test that calls a child.
-get_context("forkserver").set_forkserver_preload([*preloaded.MODULES, "node.processes.preloaded"])
+_PRELOADED = ["node.processes.unhurried", *preloaded.MODULES, "node.processes.preloaded"]
+get_context("forkserver").set_forkserver_preload(_PRELOADED)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

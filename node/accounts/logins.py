@@ -16,6 +16,10 @@ class LoginRefusedError(PermanentError):
     """Not let in."""
 
 
+class TooManyLoginsError(LoginRefusedError):
+    """Nor is the password looked at: too many were wrong of late."""
+
+
 def log_in(accounts: Accounts, name: str, password: str, now: float, address: str) -> str:
     """The token of a new session; LoginRefusedError, which says the same for a wrong name and a wrong password."""
     check_not_too_many(accounts, name, address, now)
@@ -32,7 +36,7 @@ def check_not_too_many(accounts: Accounts, name: str, address: str, now: float) 
     """LoginRefusedError where too many attempts failed of late."""
     for place, most in _places(name, address).items():
         if _failures(accounts, place, now) >= most:
-            raise LoginRefusedError("too many failed logins: try again in a quarter of an hour")
+            raise TooManyLoginsError("too many failed logins: try again in a quarter of an hour")
 
 
 def failed(accounts: Accounts, name: str, address: str, now: float) -> None:

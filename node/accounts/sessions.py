@@ -69,6 +69,11 @@ def end(accounts: Accounts, digest: str) -> None:
     accounts.query("DELETE FROM sessions WHERE digest=?", [digest])
 
 
+def end_all(accounts: Accounts, user: str) -> None:
+    """Log this user out everywhere."""
+    accounts.query("DELETE FROM sessions WHERE user=?", [user.casefold()])
+
+
 def sweep(accounts: Accounts, now: float) -> None:
     """Forget those that nobody can use any more."""
     accounts.query("DELETE FROM sessions WHERE began_at<?", [now - _LONGEST.total_seconds()])

@@ -59,11 +59,13 @@ CODES: Mapping[AuditCode, Code] = {
     AuditCode.PATIENT_RECORD: codes.DCM.PatientRecord,
     AuditCode.QUERY: codes.DCM.Query,
     AuditCode.SECURITY_ALERT: codes.DCM.SecurityAlert,
+    AuditCode.USER_AUTHENTICATION: codes.DCM.UserAuthentication,
 }
 """EventID."""
 _INTEGRITY = Code("audit-integrity", SCHEME, "Integrity of Stored Data")
 """No type of alert in PS3.16 CID 403 is for data that is not what was stored; the group is extensible."""
 _CONFIGURED = AuditRow("E", Flow.ACTED, codes.DCM.SoftwareConfiguration)
+_USERS = AuditRow("E", Flow.ACTED, codes.DCM.UserSecurityAttributesChanged)
 _RESTRICTED = AuditRow("E", Flow.ACTED, codes.DCM.UseOfRestrictedFunction)
 _DAMAGED = AuditRow("E", Flow.ACTED, _INTEGRITY, Outcome.SERIOUS_FAILURE)
 _RECORD = AuditRow("U", Flow.ACTED)
@@ -80,6 +82,7 @@ ROWS: Mapping[EventKind, AuditRow] = {
     EventKind.STUDY_FIRST_RECEIVED: _RECEIVING,
     EventKind.STUDY_GROWS: _RECEIVING,
     EventKind.STUDY_COMPLETE: AuditRow("C", Flow.RECEIVED),
+    EventKind.STUDY_UPLOADED: AuditRow("C", Flow.ACTED),
     EventKind.STUDY_VIEWED: AuditRow("R", Flow.ACTED),
     EventKind.STUDY_GONE: AuditRow("D", Flow.ACTED),
     EventKind.STUDY_CORRECTED: _RECORD,
@@ -106,6 +109,7 @@ ROWS: Mapping[EventKind, AuditRow] = {
     EventKind.CALLERS_REFUSED: AuditRow("E", Flow.ACTED, codes.DCM.NodeAuthentication, Outcome.MINOR_FAILURE),
     EventKind.RULES_IN_FORCE: _CONFIGURED,
     EventKind.CONFIGURATION_IN_FORCE: _CONFIGURED,
+    EventKind.CONFIGURATION_WRITTEN: _CONFIGURED,
     EventKind.PLUGIN_PAUSED: _CONFIGURED,
     EventKind.PLUGIN_RESUMED: _CONFIGURED,
     EventKind.PLUGIN_WITHDRAWN: _CONFIGURED,
@@ -116,6 +120,13 @@ ROWS: Mapping[EventKind, AuditRow] = {
     EventKind.RULE_RESUMED: _CONFIGURED,
     EventKind.DESTINATION_PAUSED: _CONFIGURED,
     EventKind.DESTINATION_RESUMED: _CONFIGURED,
+    EventKind.USER_LOGGED_IN: AuditRow("E", Flow.ACTED, codes.DCM.Login),
+    EventKind.USER_LOGGED_OUT: AuditRow("E", Flow.ACTED, codes.DCM.Logout),
+    EventKind.USER_REFUSED: AuditRow("E", Flow.ACTED, codes.DCM.Login, Outcome.MINOR_FAILURE),
+    EventKind.USER_ADDED: _USERS,
+    EventKind.USER_CHANGED: _USERS,
+    EventKind.USER_PASSWORD: _USERS,
+    EventKind.USER_REMOVED: _USERS,
     EventKind.BACKUP_MADE: _RESTRICTED,
     EventKind.LEDGER_RESTORED: _RESTRICTED,
 }

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.accounts.database import FILE as ACCOUNTS
+from node.accounts.database import Accounts
 from node.audit import trail
 from node.backup.manifest import order_of
 from node.config.in_force import FILE as IN_FORCE
@@ -62,15 +64,21 @@ class DataFolderState:
         for name in sorted(os.listdir(journal)) if journal.exists() else ():
             if name.endswith(".json"):
                 shutil.copyfile(journal / name, self._staging / name)
+        if (self._data_folder.data / ACCOUNTS).exists():
+            accounts = Accounts(self._data_folder.data)
+            accounts.copy_to(self._staging / ACCOUNTS)
+            accounts.close()
 
     def sources(self, ledger: Database) -> Iterator[SourceFile]:
         """Every file of the backup, sorted by path; `ledger`: the copy that was made at that moment."""
         data = self._data_folder.data
         yield from _below(data, trail.folder_of(data))
         yield from sorted(_configuration(data), key=lambda each: order_of(each.path))
+        if (self._staging / ACCOUNTS).exists():
+            yield SourceFile(ACCOUNTS, self._staging / ACCOUNTS, needed=True)
         yield from _where_there(data, [device.FILE])
         yield from self._waiting(ledger)
-        for name in sorted(os.listdir(self._staging)):
+        for name in sorted(name for name in os.listdir(self._staging) if name != ACCOUNTS):
             yield SourceFile(f"{_JOURNAL}/{name}", self._staging / name, needed=True)
         yield from _below(data, data / keys.FOLDER)
         for job in copies.result_folders(ledger):

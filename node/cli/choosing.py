@@ -13,7 +13,7 @@ from node.cli import output
 from node.cli.output import cell
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import bulk, find, periods
+from node.desk import bulk, carrying_out, periods
 from node.desk.actor import who_types
 from node.desk.bulk import BulkAction, Selection
 from node.desk.outcomes import ActionOutcome
@@ -60,12 +60,7 @@ def act(
     found, since, until = chosen
     now = SystemClock().now()
     found = replace(found, since=_moment(since, now, configuration), until=_moment(until, now, configuration))
-    if found.study is not None:
-        with ledger.reading() as database:
-            found = replace(found, study=find.study(database, found.study).study_instance_uid)
-    many = bulk.find(ledger, action, found)
-    if not many.count:  # where there is something, the name may be one that the configuration had before
-        bulk.check_names(configuration, found)
+    many = carrying_out.many_of(ledger, configuration, action, found)
     about = bulk.described(many)
     if dry_run or not many.count:
         return about

@@ -185,6 +185,9 @@ def demo(
         list[Path] | None,
         typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: a morning of eight phantoms."),
     ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="Leave node and console running afterwards, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Show the complete journey on this machine: studies go in, reports and their pictures come out.
 
@@ -193,7 +196,7 @@ def demo(
     """
     from node.cli import demo as showing
 
-    raise typer.Exit(showing.run(paths or []))
+    raise typer.Exit(showing.run(paths or [], console=console))
 
 
 def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[str, str]]:

@@ -114,6 +114,7 @@ def _parts(
     yield from _section(_deliveries(found, zone, now))
     yield from _section(_images(found.images))
     yield from (cell(text, "yellow") for text in found.hold_ups)
+    yield from _section(_assessments(found, zone, now))
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
     yield from _section(_turnaround(found, zone, now))
@@ -315,6 +316,22 @@ def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
         )
     columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", ">Tries", "=Answer", "About"]
     return "Deliveries", columns, rows
+
+
+def _assessments(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
+    over = {each.supersedes for each in found.assessments}
+    rows = []
+    for each in found.assessments:
+        about = (
+            clock_text(each.at, zone, now),
+            each.by,
+            short(each.job),
+            tail(each.finding or "", 6),
+            each.verdict,
+            each.reason,
+        )
+        rows.append([cell(text, "dim" if each.id in over else "") for text in about])
+    return "Verdicts", ["=At", "=By", "=Job", "=Finding", "=Verdict", "Reason"], rows
 
 
 def _withdrawals(found: Sequence[Withdrawals], zone: tzinfo, now: datetime) -> _Content:

@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
-from node.accounts import users as accounts
 from node.accounts.database import Accounts
 from node.accounts.roles import Role
+from node.accounts.users import User
 from node.cli import output, site
 from node.cli.output import cell, table
 from node.clock import SystemClock
+from node.desk import users as desk
 from node.desk.actor import who_types
+from node.desk.site import open_ledger
+from node.desk.users import UserDesk
+from node.errors import NotFoundError
 
 users = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Users of the console."
@@ -24,13 +28,13 @@ RoleOption = Annotated[Role, typer.Option("--role", help="What the user may do."
 @users.command("list")
 def list_(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """List the users of the console with their roles."""
-    found = accounts.every(_accounts(config))
+    found = desk.listed(Accounts(site.known(config).node.data), who_types())
     if as_json:
         output.as_json({"users": [_plain(each) for each in found]})
     elif not found:
         output.console().print("There is no user yet: pacsnode users add NAME --role admin")
     else:
-        rows = [[cell(each.name), cell(each.role), cell(_state(each)), cell(each.created_by)] for each in found]
+        rows = [[cell(each.name), cell(each.role), cell(desk.state_of(each)), cell(each.created_by)] for each in found]
         output.console().print(table("Users of the console", ["=Name", "=Role", "State", "=Added by"], rows))
 
 
@@ -44,17 +48,13 @@ def add(
     config: site.ConfigPath = site.DEFAULT_CONFIG,
 ) -> None:
     """Add a user, and print the password for the first login, which asks for another one."""
-    now, by = SystemClock().now(), str(who_types())
-    secret = accounts.add(_accounts(config), name, role, now, by, password=not without_password)
-    typer.echo(f"user {name.casefold()} is added with the role {role}")
-    if secret:
-        typer.echo(f"password for the first login: {secret}")
+    typer.echo(_desk(config).add(name, role, password=not without_password).sentence)
 
 
 @users.command("password")
 def password(name: Name, config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Give a user a new password for one login. Whoever is logged in as this user is logged out."""
-    typer.echo(f"password for the next login of {name}: {accounts.reset_password(_accounts(config), name)}")
+    typer.echo(_desk(config).give_password(name).sentence)
 
 
 @users.command("role")
@@ -64,44 +64,38 @@ def role(
     config: site.ConfigPath = site.DEFAULT_CONFIG,
 ) -> None:
     """Give a user another role."""
-    accounts.change(_accounts(config), name, role=role)
-    typer.echo(f"user {name} has the role {role} now")
+    typer.echo(_desk(config).give_role(name, role).sentence)
 
 
 @users.command("disable")
 def disable(name: Name, config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Let a user in no more, and end the user's sessions."""
-    accounts.change(_accounts(config), name, disabled=True)
-    typer.echo(f"user {name} is disabled")
+    typer.echo(_desk(config).disable(name).sentence)
 
 
 @users.command("enable")
 def enable(name: Name, config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Let a disabled user in again."""
-    accounts.change(_accounts(config), name, disabled=False)
-    typer.echo(f"user {name} is enabled")
+    typer.echo(_desk(config).enable(name).sentence)
 
 
 @users.command("remove")
 def remove(name: Name, config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Remove a user. Events go on naming what the user did."""
-    accounts.remove(_accounts(config), name)
-    typer.echo(f"user {name} is removed")
+    typer.echo(_desk(config).remove(name).sentence)
 
 
-def _accounts(config: site.ConfigPath) -> Accounts:
-    return Accounts(site.known(config).node.data)
+def _desk(config: site.ConfigPath) -> UserDesk:
+    """Changes are events of the ledger; before the first start of the node there is none."""
+    known = site.known(config)
+    try:
+        ledger = open_ledger(known)
+    except NotFoundError:
+        ledger = None
+    return UserDesk(Accounts(known.node.data), ledger, who_types(), SystemClock().now())
 
 
-def _state(user: accounts.User) -> str:
-    if user.disabled:
-        return "disabled"
-    if not user.has_password:
-        return "by single sign-on alone"
-    return "has to choose a password" if user.must_change else ""
-
-
-def _plain(user: accounts.User) -> dict[str, object]:
+def _plain(user: User) -> dict[str, object]:
     return {
         "name": user.name,
         "role": user.role,

@@ -45,6 +45,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _retention(document)
     yield from _backup(document, folder)
     yield from tls_checks.problems(document, ("console", "tls"), section(document.value, "console", "tls"), folder)
+    yield from reporting.files(document, ("console",), section(document.value, "console"), folder)
     yield from _modalities(document)
     yield from destination_checks.problems(document, folder)
     manifests = _Manifests(document, folder)

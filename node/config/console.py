@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -16,8 +16,17 @@ _LOOPBACK_NAME = "localhost"
 
 
 def _check_address(value: str) -> str:
-    ip_address(value)  # ValueError says what is wrong
-    return value
+    return str(ip_address(value))  # as connections name it; ValueError says what is wrong
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine by its loopback interface, by name or address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == _LOOPBACK_NAME
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 class ConsoleTLS(Section):
@@ -61,6 +70,8 @@ class ConsoleSettings(Section):
     """HTTPS instead of HTTP."""
     proxy: ConsoleProxy | None = None
     """Users whom a reverse proxy has logged in."""
+    launch_key: SitePath | None = None
+    """File with the key by which a PACS or RIS signs the address that opens a study for a reader."""
     idle: Duration = timedelta(minutes=15)
     """After which somebody who did nothing has to log in again."""
     language: Literal["en", "ko"] = "en"
@@ -74,7 +85,11 @@ class ConsoleSettings(Section):
         return [*dict.fromkeys((_LOOPBACK_NAME, "127.0.0.1", "[::1]", self.host, *self.names))]
 
     @property
+    def is_private(self) -> bool:
+        """Whether nobody on the network can read along: over HTTPS, or on this machine alone."""
+        return self.tls is not None or is_loopback(self.host)
+
+    @property
     def has_pages(self) -> bool:
         """Whether people may log in: over HTTPS, on this machine alone, or behind a proxy; never openly."""
-        is_local = self.host == _LOOPBACK_NAME or (self.host[0].isdigit() and ip_address(self.host).is_loopback)
-        return self.tls is not None or self.proxy is not None or is_local or self.host == "::1"
+        return self.is_private or self.proxy is not None

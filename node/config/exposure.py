@@ -24,7 +24,12 @@ _NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("services", ("token_file",)),
     ("people", ("webhook", "token_file")),
 )
-_SINGLE = (("node", "listen", "tls", "key"), ("console", "tls", "key"), ("notify", "mail", "password_file"))
+_SINGLE = (
+    ("node", "listen", "tls", "key"),
+    ("console", "tls", "key"),
+    ("console", "launch_key"),
+    ("notify", "mail", "password_file"),
+)
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 """A group that may read is often meant, such as ssl-cert; one that may write, or everybody, is not."""
 

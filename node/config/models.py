@@ -1,7 +1,6 @@
 """What config.yaml may say: one frozen model a section.
 
-The models check what can be seen within one section; what one section says of another (a rule names
-a destination) is checked in `loading`, which knows the lines.
+They check what is within one section; what one says of another is checked in `loading`, which knows the lines.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ _FILES: Mapping[str, Literal["ascii", "latin-1"] | None] = {
     "password_file": "ascii",
     "client_secret_file": "ascii",
     "authorities": None,
+    "launch_key": "ascii",
 }
 """Files that are named, and in which characters what they hold is sent."""
 _ALWAYS = ("findings", "failed")

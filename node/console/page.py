@@ -9,8 +9,10 @@ ROUTES = [PageRoute("/", _now, Right.SEE_NODE)]
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -18,8 +20,10 @@ from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Message, Receive
 
 from node.accounts.database import Accounts
 from node.clock import SystemClock
@@ -29,8 +33,9 @@ from node.console.live import Changes, SharedReads
 from node.console.reader import Ledger, Reader, why_not
 from node.console.rendering import render, translated
 from node.console.safety import LOGIN, is_from_elsewhere, is_same_secret, local_path
-from node.console.visitor import Visitor
+from node.console.visitor import Visitor, did_something
 from node.desk.actor import Actor
+from node.desk.logins import RefusedLogins
 from node.desk.outcomes import ActionOutcome
 from node.desk.rights import NotAllowedError, Right
 from node.errors import NodeError, NotFoundError, TransientError, UsageError
@@ -39,7 +44,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _NOT_ALLOWED, _NOT_FOUND, _BAD, _CONFLICT, _LATER, _BROKEN = 403, 404, 400, 409, 503, 500
 _SEE_OTHER = 303
-_FIELDS, _FIELD_BYTES = 200, 1 << 20
+_FIELDS, _FORM_BYTES = 200, 2 << 20
 """Of a form, at most."""
 
 
@@ -60,10 +65,28 @@ class ConsoleSite:
     accounts: Accounts
     settings: ConsoleSettings
     navigation: Sequence[NavigationEntry]
-    changes: Changes
-    shared: SharedReads = field(default_factory=SharedReads)
+    shared: SharedReads = field(init=False, default_factory=SharedReads)
+    changes: Changes = field(init=False)
+    refused: RefusedLogins = field(init=False, default_factory=RefusedLogins)
+    guard: ThreadPoolExecutor = field(init=False, default_factory=lambda: ThreadPoolExecutor(1, "passwords"))
+    """Looks at passwords one after the other: each takes 64 MiB and a tenth of a second, by intention."""
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What an action came to, for the next page of the one who acted: (ok or error, sentence)."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing seen."""
+        object.__setattr__(self, "changes", Changes(self.reader, self.shared))
+
+    async def look_at_password(self, what: Callable[[], T]) -> T:
+        """Have something done that hashes passwords; raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self.guard, what)
+
+    async def record(self, what: Callable[[InForce, Ledger], None]) -> None:
+        """Put on record what was done; a ledger that cannot be written keeps nobody from logging in."""
+        try:
+            await self.reader.act(what)
+        except (NodeError, OSError) as error:
+            log.warning("console.not-recorded", reason=why_not(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,11 @@ class PageRequest:
         """This moment."""
         return SystemClock().now()
 
+    @property
+    def first(self) -> str:
+        """Where the visitor begins."""
+        return next((each.path for each in self.site.navigation if self.who.may(each.right)), "/password")
+
     def asked(self, name: str, otherwise: str = "") -> str:
         """A value of the address's query."""
         return self.http.query_params.get(name, otherwise)
@@ -103,10 +131,19 @@ class PageRequest:
         return str(self.http.path_params[name])
 
     async def form(self) -> FormData:
-        """The form that was sent. NotAllowedError where it does not come from a page of ours."""
-        sent = await self.http.form(max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
+        """The form that was sent. NotAllowedError where it does not come from a page of ours; UsageError."""
+        sent = await self.public_form()
         self.check_token(sent.get("csrf"))
         return sent
+
+    async def public_form(self) -> FormData:
+        """The form of somebody who is not logged in; UsageError where it is too large, or is not a form."""
+        request = Request(self.http.scope, _limited(self.http.receive, _FORM_BYTES))
+        try:
+            return await request.form(max_fields=_FIELDS, max_files=_FIELDS, max_part_size=_FORM_BYTES)
+        except (HTTPException, ValueError) as error:  # Starlette's own, and those of bad numbers and codecs
+            log.warning("console.bad-form", path=self.http.url.path, reason=str(error))
+            raise UsageError("this form cannot be read") from error
 
     def check_token(self, given: object) -> None:
         """NotAllowedError where this is not the token that the visitor's pages have."""
@@ -127,8 +164,18 @@ class PageRequest:
         try:
             said = ("ok", (await self.site.reader.act(what)).sentence)
         except (NodeError, OSError) as error:
-            said = ("error", why_not(error))
+            said = ("error", self.reason(error))
         return self.go(back, *said)
+
+    def reason(self, error: Exception) -> str:
+        """Why something is not done, without the places of this machine; the log has them."""
+        if not isinstance(error, NodeError):
+            log.warning("console.not-done", path=self.http.url.path, reason=str(error))
+            return why_not(error) if isinstance(error, TimeoutError) else "the disk refuses; the node's log says why"
+        text = str(error)
+        for path, name in ((self.in_force.configuration.node.data, "data"), (self.in_force.path.parent, "")):
+            text = text.replace(f"{path}/", f"{name}/" if name else "").replace(str(path), name or "the folder")
+        return text
 
     def go(self, back: object, kind: str = "", sentence: str = "") -> Response:
         """Show another page (303), with a sentence at its top."""
@@ -154,6 +201,7 @@ class PageRequest:
             "here": self.http.url.path,
             "address": f"{self.http.url.path}?{self.http.url.query}".rstrip("?"),
             "said": said,
+            "seen": self.site.changes.seen,
             "Right": Right,
             "now": self.now,
         }
@@ -175,6 +223,8 @@ class PageRoute:
     methods: tuple[str, ...] = ("GET",)
     is_public: bool = False
     """Needs no login."""
+    enter: Callable[[PageRequest], Awaitable[Response | None]] | None = None
+    """Lets in whoever brings another proof of who asks, whoever is logged in there; None where nobody does."""
 
 
 async def answered(route: PageRoute, page: PageRequest) -> Response:
@@ -182,28 +232,51 @@ async def answered(route: PageRoute, page: PageRequest) -> Response:
     visitor = page.visitor
     if is_from_elsewhere(page.http):
         return page.render("problem.html", _NOT_ALLOWED, problem="the request does not come from a page of this node")
+    if route.enter is not None and (entered := await route.enter(page)) is not None:
+        return entered
     if not route.is_public and visitor is None:
         return _to_login(page)
     if visitor is not None and visitor.must_change and route.right is not None:
         return RedirectResponse("/password", _SEE_OTHER)
     try:
+        if route.path == "/" and route.right is not None and not page.who.may(route.right):
+            return RedirectResponse(page.first, _SEE_OTHER)  # a reader's first page is another one
+        if visitor is not None:
+            did_something(page.http, page.site.accounts, visitor)
         if route.right is not None and not page.who.may(route.right):
             raise NotAllowedError(f"{page.who.name} ({page.who.role}) may not {route.right}")
         return await route.answer(page)
-    except NotAllowedError as error:
-        return page.render("problem.html", _NOT_ALLOWED, problem=str(error))
-    except NotFoundError as error:
-        return page.render("problem.html", _NOT_FOUND, problem=str(error))
-    except UsageError as error:
-        return page.render("problem.html", _BAD, problem=str(error))
-    except (TransientError, OSError) as error:
-        return page.render("problem.html", _LATER, problem=why_not(error))
-    except NodeError as error:
-        return page.render("problem.html", _CONFLICT, problem=str(error))
+    except (NodeError, OSError) as error:
+        return page.render("problem.html", _status_of(error), problem=page.reason(error))
     except Exception:
         number = secrets.token_hex(4)
         log.exception("console.page-failed", path=route.path, number=number)
         return page.render("problem.html", _BROKEN, problem=f"this page does not work; the log says why ({number})")
+
+
+def _status_of(error: NodeError | OSError) -> int:
+    if isinstance(error, NotAllowedError):
+        return _NOT_ALLOWED
+    if isinstance(error, NotFoundError):
+        return _NOT_FOUND
+    if isinstance(error, UsageError):
+        return _BAD
+    return _LATER if isinstance(error, TransientError | OSError) else _CONFLICT
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """What is sent, as far as it is not more than this many bytes; UsageError."""
+    left = most
+
+    async def limited() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise UsageError(f"this form is larger than {most >> 20} MiB")
+        return message
+
+    return limited
 
 
 def _to_login(page: PageRequest) -> Response:

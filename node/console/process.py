@@ -38,7 +38,8 @@ def main() -> int:
     certificate, key = (settings.tls.certificate, settings.tls.key) if settings.tls else (None, None)
     try:
         app = application(Reader(arguments.in_force), settings, configuration.node.data)
-        answer(app, HttpPlace("console", settings.host, settings.port, certificate, key))
+        proxies = frozenset(settings.proxy.addresses) if settings.proxy else frozenset()
+        answer(app, HttpPlace("console", settings.host, settings.port, certificate, key, proxies))
     except NodeError as error:
         log.error("console.cannot-start", reason=str(error))
         return 1

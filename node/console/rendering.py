@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from functools import cache
@@ -14,12 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
-from node.desk import alerts
-from node.desk.words import ago, clock_text, local, short, tail
+from node.desk import alerts, for_readers
+from node.desk.rows import Event
+from node.desk.words import ago, clock_text, details, local, sentence, short, tail
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 LANGUAGES = {"en": "English", "ko": "한국어"}
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What a person cannot see: controls, and what turns the order of the letters around it (UAX #9)."""
 
 
 @cache
@@ -39,6 +43,7 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        finalize=seen,
     )
     known = korean() if language == "ko" else {}
     made.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
@@ -47,9 +52,17 @@ def environment(language: str) -> Environment:
         newstyle=True,
     )
     made.filters |= {"ago": ago, "short": short, "tail": tail, "clock": _clock, "local": _local}
-    made.filters |= {"day": day, "lookup": _lookup}
+    made.filters |= {"day": day, "lookup": _lookup, "reading_lines": for_readers.lines}
+    made.filters |= {"event_sentence": sentence, "event_details": _event_details}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
+
+
+def seen(value: Any) -> Any:
+    """What a page shows of a value: what a sender could hide in a text, or turn around with it, becomes visible."""
+    if isinstance(value, str) and _UNSEEN.search(value):
+        return type(value)(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value))
+    return value
 
 
 def translated(language: str, text: str) -> str:
@@ -81,6 +94,11 @@ def _clock(context: Context, moment: datetime | None) -> str:
 @pass_context
 def _local(context: Context, text: str | None) -> str:
     return local(text, context["zone"], SystemClock().now())
+
+
+@pass_context
+def _event_details(context: Context, event: Event) -> str:
+    return details(event.detail, context["zone"], event.at)
 
 
 Renderer = Callable[..., str]

@@ -7,10 +7,11 @@ is part of a page. A request that changes something has to come from a page of o
 from __future__ import annotations
 
 import hmac
-from urllib.parse import urlsplit
+from collections.abc import Collection
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _POLICY = (
@@ -27,6 +28,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_BAD_REQUEST = 400
 LOGIN = "/login"
 
 
@@ -51,6 +53,30 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
+class KnownHosts:
+    """Refuses requests to other names than the site's (DNS rebinding), whatever their port."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+        """`names`: of hosts, IPv6 addresses in brackets."""
+        self._app = app
+        self._names = {name.casefold() for name in names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and not self._knows(Headers(scope=scope).getlist("host")):
+            answer = PlainTextResponse("this name is not one of this node's (console.names)\n", _BAD_REQUEST)
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _knows(self, given: list[str]) -> bool:
+        if len(given) != 1:
+            return False
+        name, colon, port = given[0].rpartition(":")
+        has_port = bool(colon) and port.isdecimal()
+        return (name if has_port else given[0]).casefold() in self._names
+
+
 def is_from_elsewhere(request: Request) -> bool:
     """Whether a request that changes something comes from a page of another site (Fetch Metadata, else Origin)."""
     if request.method in _SAFE_METHODS:
@@ -59,7 +85,7 @@ def is_from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("Host")
 
 
 def is_same_secret(given: object, expected: str) -> bool:
@@ -71,6 +97,4 @@ def local_path(text: object, otherwise: str = "/") -> str:
     """A place of this console to go to; `otherwise` for whatever a browser could take for another host."""
     if not isinstance(text, str) or not text.startswith("/") or text.startswith(("//", "/\\")):
         return otherwise
-    if any(character in text for character in "\\\r\n\t\0") or urlsplit(text).netloc:
-        return otherwise
-    return text
+    return text if text.isprintable() and "\\" not in text else otherwise

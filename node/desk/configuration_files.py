@@ -92,6 +92,11 @@ def read(file: ConfigurationFile) -> FileText:
         raise PermanentError(f"{file.name} is not UTF-8") from error
 
 
+def is_replaceable(file: ConfigurationFile) -> bool:
+    """Whether the node's user can put another file in its place: not where a service may only read its folder."""
+    return os.access(file.path.parent, os.W_OK)
+
+
 def versions(ledger: Ledger, file: ConfigurationFile) -> Sequence[FileVersion]:
     """Its texts that are kept, the newest first."""
     with ledger.reading() as database:
@@ -126,7 +131,7 @@ def write(ledger: Ledger, edit: FileEdit, at: datetime, by: Actor) -> ActionOutc
             file_versions.found(
                 database, at, str(file.path), before.digest, before.text, "somebody, not in the console"
             )
-            told = {"file": file.name, "replaced": before.digest}
+            told = {"name": file.name, "replaced": before.digest}
             file_versions.written(database, at, str(file.path), digest, edit.text, str(by), **told)
             part.rename(file.path)
         sync_folder(file.path.parent)

@@ -16,6 +16,7 @@ from node.desk.words import tail
 from node.errors import NotFoundError, UsageError
 from node.ledger import decisions, recalls, suspensions
 from node.ledger.connection import Database
+from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.decisions import StoredDecision as Recorded
 from node.ledger.plugin_names import key_of
@@ -136,15 +137,25 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
     if len(what) > 1:
         raise UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
     try:
-        ledger = open_ledger(configuration)
-        with ledger.snapshot() as database:
-            row = find.study(database, what[0])
-            facts = recorded_facts(database, row, configuration.node.zone)
-            names = {rule.name for rule in rules}
-            taken = [each for each in decisions.of_study(database, row.study_instance_uid) if each.rule in names]
-            stopped = tuple(_stopped(database, rules))
+        return of_study(open_ledger(configuration), configuration, what[0], rules)
     except NotFoundError as error:
         raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
+
+
+def of_study(
+    ledger: Ledger, configuration: Configuration, name: str, rules: Sequence[Rule] | None = None
+) -> StudyExplanation:
+    """What these rules (all of the configuration, where none are given) say of a study; NotFoundError, UsageError.
+
+    Nothing is changed and nothing is run: it is how the node would decide again now.
+    """
+    rules = configuration.rules if rules is None else rules
+    with ledger.snapshot() as database:
+        row = find.study(database, name)
+        facts = recorded_facts(database, row, configuration.node.zone)
+        names = {rule.name for rule in rules}
+        taken = [each for each in decisions.of_study(database, row.study_instance_uid) if each.rule in names]
+        stopped = tuple(_stopped(database, rules))
     newest = max((each.revision for each in taken), default=0)
     recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
     said = _explained(rules, configuration, facts)

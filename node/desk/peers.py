@@ -15,6 +15,7 @@ from node.config.values import check_ae_title
 from node.deliver.ways.dimse import peer_of
 from node.desk import site
 from node.desk.actor import Actor
+from node.desk.rights import Right, require
 from node.dicom import report_classes
 from node.dicom.compressing import COMPRESSED
 from node.dimse import scu
@@ -125,6 +126,7 @@ def answered(name: str, config: Path, at: datetime, by: Actor, *, questions: boo
 
     Nothing where it was reached all the time, or where no node has been started here.
     """
+    require(by, Right.ACT)
     if _PEER.fullmatch(name) is not None:
         return
     try:

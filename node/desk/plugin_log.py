@@ -31,6 +31,21 @@ def lines(ledger: Ledger, data: Path, what: str) -> Iterator[str]:
             yield from _text(data / name)
 
 
+def end_of(data: Path, name: str, most: int) -> str:
+    """The last `most` bytes of an attempt's log (`Attempt.log`), from the beginning of a line; why not, where it cannot
+    be read.
+    """
+    try:
+        with (data / name).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            content = file.read(most)
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
+    text = content.decode("utf-8", errors="replace")
+    return text if size <= most else f"(the last {most} of {size} bytes)\n{text.partition(chr(10))[2]}"
+
+
 def _jobs(database: Database, what: str) -> list[Job]:
     """The job of this name, else those of the study of this name."""
     try:

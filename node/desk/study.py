@@ -9,11 +9,12 @@ from typing import Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import destinations, find, plain, site, turnaround
+from node.desk import assessing, destinations, find, plain, site, turnaround
 from node.desk.computed_from import EarlierResultUse, computed_from
 from node.errors import NotFoundError
 from node.ledger import (
     alerts,
+    assessments,
     attempts,
     commitment_counts,
     commitments,
@@ -34,6 +35,7 @@ from node.ledger import (
     withdrawals,
 )
 from node.ledger.alerts import Alert
+from node.ledger.assessments import Assessment
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentItem
 from node.ledger.commitment_counts import StudyCommitment
@@ -76,6 +78,8 @@ class StudyHistory:
     """What each result object is, by SOP Instance UID: sr, sc, seg."""
     images: Sequence[ImageCount]
     """Received images that rules forward."""
+    assessments: Sequence[Assessment]
+    """What people said of its results."""
     withdrawals: Sequence[Withdrawals]
     """What was delivered and turned out wrong."""
     notifications: Sequence[Notification]
@@ -148,6 +152,7 @@ def look(ledger: Ledger, name: str, configuration: Configuration) -> StudyHistor
             deliveries=results,
             kinds={each.sop_instance_uid: each.kind for each in made},
             images=images,
+            assessments=assessments.of_study(database, uid),
             withdrawals=withdrawals.of_study(database, uid),
             notifications=notifications.of_study(database, uid),
             identities=identities.of_study(database, uid),
@@ -198,6 +203,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "deliveries": [plain.delivery(each) for each in found.deliveries],
         "hold_ups": list(found.hold_ups),
         "images": [plain.images(each) for each in found.images],
+        "assessments": [assessing.plain(each) for each in found.assessments],
         "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
         "turnaround": [plain.milestone(each) for each in found.since_last_image],
         "notifications": [plain.notification(each) for each in found.notifications],

@@ -43,7 +43,7 @@ CALLING_AE_TITLE = "UPLOAD"
 ORIGIN = "uploaded"
 _PIECE = 2**20
 _TOLD = 500
-"""Files of which the fate is told one by one."""
+"""Files that a report lists one by one."""
 
 
 @dataclass(frozen=True, slots=True)

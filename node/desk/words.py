@@ -10,6 +10,7 @@ from typing import Any
 
 from node.clock import from_text
 from node.dimse.status import DIMSE
+from node.ledger.event_kinds import EventKind
 from node.ledger.events import NODE, Event
 
 _UID = re.compile(r"[0-9.]{20,64}")
@@ -64,6 +65,19 @@ def words(event: Event, zone: tzinfo, now: datetime) -> str:
     detail = details(event.detail, zone, now)
     by = "" if event.actor == NODE else f"by={event.actor}"
     return " ".join(part for part in (str(event.kind), detail, by) if part)
+
+
+def sentence(event: Event) -> str:
+    """What kind of thing an event tells, in a sentence; empty for a kind of an earlier release."""
+    try:
+        return EventKind(event.kind).sentence
+    except ValueError:
+        return ""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def details(detail: Mapping[str, Any], zone: tzinfo, now: datetime) -> str:

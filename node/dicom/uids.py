@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from pydicom.uid import UID
-
 _LONGEST = 64
 _CHARACTERS = frozenset("0123456789.")
 _VALID = re.compile(r"[0-2](\.(0|[1-9]\d*))*", re.ASCII)
@@ -30,5 +28,7 @@ def named(uid: str) -> str:
     >>> named("1.2.840.10008.1.2.1")
     'Explicit VR Little Endian (1.2.840.10008.1.2.1)'
     """
+    from pydicom.uid import UID  # all of pydicom: most who ask about a UID do not ask for its name
+
     name = UID(uid).name
     return uid if name == uid else f"{name} ({uid})"

@@ -9,7 +9,7 @@ from node.desk.site import open_ledger
 from node.errors import NodeError, NotFoundError
 from node.kit.quiet_log import quiet
 from node.ledger import commissionings
-from node.run import digests, starts
+from node.run import digests
 from node.run.catalogue import SitePlugin
 from node.run.commissioning import LACKS_EXAMPLES, commissioning_digest
 from node.run.file_digests import FileDigests
@@ -24,6 +24,8 @@ _passed: set[tuple[str, str]] = set()
 
 def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, str]:
     """Plugin → why it would not run: it may not, it does not start, or its examples do not pass."""
+    from node.run import starts  # with it comes what reads images, which `serve` has no use for
+
     found = {name: f"it cannot start: {problem}" for name, problem in starts.problems(plugins).items()}
     found |= {each.name: f"it does not run: {each.isolation.refusal}" for each in plugins if each.isolation.refusal}
     for plugin in plugins:

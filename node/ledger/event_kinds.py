@@ -40,6 +40,8 @@ class AuditCode(StrEnum):
     """Query."""
     SECURITY_ALERT = "110113"
     """Security Alert: for a changed configuration, too."""
+    USER_AUTHENTICATION = "110114"
+    """User Authentication: logging in and out."""
 
 
 class EventKind(StrEnum):
@@ -273,6 +275,7 @@ class EventKind(StrEnum):
     )
     BOX_ANSWER_GIVEN = "box.answer-given", "A person said which job objects from a vendor's box belong to."
     BOX_ANSWER_DISMISSED = "box.answer-dismissed", "A person said that objects from a vendor's box answer nothing."
+    RESULT_ASSESSED = "result.assessed", "A person gave a verdict on a result, or on a finding of it."
     SERVICE_SENT = (
         "service.sent",
         "A web service has all images of an attempt.",
@@ -525,6 +528,40 @@ class EventKind(StrEnum):
         "Less space is free than `retention.below`, and nothing more may be removed.",
         Severity.WARNING,
     )
+
+    # Users of the console
+    USER_LOGGED_IN = (
+        "user.logged-in",
+        "A user logged in to the console.",
+        Severity.INFO,
+        AuditCode.USER_AUTHENTICATION,
+    )
+    USER_LOGGED_OUT = (
+        "user.logged-out",
+        "A user logged out of the console.",
+        Severity.INFO,
+        AuditCode.USER_AUTHENTICATION,
+    )
+    USER_REFUSED = (
+        "user.refused",
+        "Somebody gave a wrong name or password at the console.",
+        Severity.WARNING,
+        AuditCode.USER_AUTHENTICATION,
+    )
+    USER_ADDED = "user.added", "A user of the console was added.", Severity.INFO, AuditCode.SECURITY_ALERT
+    USER_CHANGED = (
+        "user.changed",
+        "A user of the console got another role, was disabled, or was enabled.",
+        Severity.INFO,
+        AuditCode.SECURITY_ALERT,
+    )
+    USER_PASSWORD = (
+        "user.password",
+        "A user of the console got or chose another password.",
+        Severity.INFO,
+        AuditCode.SECURITY_ALERT,
+    )
+    USER_REMOVED = "user.removed", "A user of the console was removed.", Severity.INFO, AuditCode.SECURITY_ALERT
 
     # The audit trail
     AUDIT_USED = "audit.used", "A person read the audit trail.", Severity.INFO, AuditCode.AUDIT_LOG_USED

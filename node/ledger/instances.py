@@ -191,6 +191,14 @@ def current_of(database: Database, receipts: Sequence[str]) -> list[Instance]:
     return [_instance(row) for row in query(database, sql, list(receipts))]
 
 
+def middle_of(database: Database, study: str, series: str) -> str | None:
+    """The receipt of the instance in the middle, in order of arrival, of those of a series that count."""
+    which = "FROM instances WHERE study_instance_uid=? AND series_instance_uid=? AND status='current'"
+    sql = f"SELECT receipt {which} ORDER BY rowid LIMIT 1 OFFSET (SELECT count(*)/2 {which})"
+    row = one(database, sql, [study, series] * 2)
+    return str(row["receipt"]) if row else None
+
+
 def receipts(database: Database) -> Iterator[str]:
     """Every receipt whose file is to be here, sorted; read as it is asked for, because there may be millions."""
     going = "SELECT study_instance_uid FROM purges WHERE ended_at IS NULL"

@@ -333,6 +333,12 @@ def matching(database: Database, text: str, limit: int = 20) -> list[Study]:
     return sorted(found, key=lambda study: study.last_received_at, reverse=True)[:limit]
 
 
+def of_accession(database: Database, accession: str, limit: int = 20) -> list[Study]:
+    """Studies that have exactly this accession number, the one that last received something first."""
+    sql = "SELECT * FROM studies WHERE accession_number=? ORDER BY last_received_at DESC LIMIT ?"
+    return readable(database, "studies", query(database, sql, [accession, limit]), of_row)
+
+
 def held(database: Database) -> list[Study]:
     """Studies that a person has to look at before anything is run or sent, newest first."""
     rows = query(database, "SELECT * FROM studies WHERE hold IS NOT NULL ORDER BY last_received_at DESC")

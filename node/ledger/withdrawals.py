@@ -143,6 +143,16 @@ def of_study(database: Database, study: str) -> list[Withdrawals]:
     return _grouped(database, "withdrawals.study_instance_uid=?", [study])
 
 
+def wrong_deliveries(database: Database, study: str) -> frozenset[int]:
+    """Deliveries of a study that should not be used: those that are listed, or were taken out; not what may stay."""
+    sql = (
+        "SELECT delivery FROM withdrawals JOIN deliveries ON deliveries.id=delivery"
+        " WHERE deliveries.study_instance_uid=? AND withdrawals.status<>'dismissed'"
+    )
+    entered = {row["delivery"] for row in query(database, sql, [study])}
+    return frozenset(entered | withdrawal_parts.to_come(database, study))
+
+
 def recall(database: Database, at: datetime, those: Sequence[Delivery], recall_id: int, reason: str, by: str) -> int:
     """A person withdrew the version that these results are of; how many of them that adds to its list.
 

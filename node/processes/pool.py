@@ -81,7 +81,7 @@ def preload(modules: Iterable[str]) -> None:
 
     It imports them while the caller goes on. Without this, each child imports what its calls need.
     """
-    _context.set_forkserver_preload([*modules, "node.processes.preloaded"])
+    _context.set_forkserver_preload(["node.processes.unhurried", *modules, "node.processes.preloaded"])
     forkserver.ensure_running()
 
 

@@ -37,3 +37,4 @@ def _forget(paths: list[str]) -> None:
 atexit.register(_forget, _sockets())  # they are closed before it is called; forked children end without it
 gc.collect()
 gc.freeze()
+gc.enable()  # `node.processes.unhurried` has disabled it

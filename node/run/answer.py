@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
-from node.run import found, nested, process
+from node.run import found, process
 from node.run.nifti import reading
 from node.run.nifti.reading import NiftiAnswer
 from node.run.pseudonyms import Translation
@@ -263,24 +263,3 @@ def _end_of(path: Path) -> bytes:
         file.seek(max(0, status.st_size - _LOG_BYTES))
         content = file.read(_LOG_BYTES)
     return content if content.endswith(b"\n") or not content else content + b"\n"
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder that a plugin wrote into, whatever it left there; OSError where it cannot be."""
-    if folder.is_symlink() or not folder.exists():
-        return
-    folder.chmod(0o700)
-    nested.go_through(folder, _empty, lambda name, here: os.rmdir(name, dir_fd=here))
-    folder.rmdir()
-
-
-def _empty(here: int) -> list[str]:
-    """Remove all but folders from a folder; returns these, which can be opened then."""
-    folders = []
-    for name in os.listdir(here):
-        if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
-            os.chmod(name, 0o700, dir_fd=here)
-            folders.append(name)
-        else:
-            os.unlink(name, dir_fd=here)
-    return folders

@@ -20,7 +20,7 @@ from node.ledger import attempts
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind
 from node.ledger.job import URGENT, Job
 from node.processes.pool import CallCancelledError, ChildPool
-from node.run import answer, handing_on, inputs, laying_out
+from node.run import answer, handing_on, inputs, laying_out, nested
 from node.run.catalogue import SitePlugin
 from node.run.digests import CodeDigest, CodeDigests, TooManyFilesError
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
@@ -243,7 +243,7 @@ class RunningAttempt:
         unread = (exchange.SCRATCH, exchange.OUT) if ended.ending is ExitKind.DISK else (exchange.SCRATCH,)
         for name in unread:
             try:
-                answer.remove(folder / name)
+                nested.remove(folder / name)
             except OSError as error:  # the end of the attempt tries again
                 log.warning("run.not-removed", job=self.job.id, error=str(error))
 
@@ -307,7 +307,7 @@ class RunningAttempt:
 
     def _clean(self) -> None:
         try:
-            answer.remove(self.data_folder.work / self.job.id)
+            nested.remove(self.data_folder.work / self.job.id)
         except OSError as error:  # the next start sweeps it
             log.warning("run.not-removed", job=self.job.id, error=str(error))
 

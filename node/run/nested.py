@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,29 @@ def go_through(folder: Path, visit: Callable[[int], list[str]], leave: Callable[
         os.close(here)
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder that a plugin wrote into, whatever it left there; OSError where it cannot be."""
+    if folder.is_symlink() or not folder.exists():
+        return
+    folder.chmod(0o700)
+    go_through(folder, _empty, lambda name, here: os.rmdir(name, dir_fd=here))
+    folder.rmdir()
+
+
 def _moved(here: int, name: str) -> int:
     """The descriptor of another folder, in place of this one."""
     there = os.open(name, _FOLDER, dir_fd=here)
     os.close(here)
     return there
+
+
+def _empty(here: int) -> list[str]:
+    """Remove all but folders from a folder; returns these, which can be opened then."""
+    folders = []
+    for name in os.listdir(here):
+        if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            os.chmod(name, 0o700, dir_fd=here)
+            folders.append(name)
+        else:
+            os.unlink(name, dir_fd=here)
+    return folders

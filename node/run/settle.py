@@ -21,7 +21,7 @@ from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.plugin_versions import PluginVersion
 from node.ledger.returned_objects import ReturnedObjectRow
-from node.run import answer, found, inputs, retry, words
+from node.run import answer, found, inputs, nested, retry, words
 from node.run.answer import CheckedResult
 from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError, Inputs
@@ -255,7 +255,7 @@ class Settler:
                 if course.failure is not AttemptFailureKind.STOPPED:
                     plugin_failures.noted(database, self.node.clock.now(), ended)
         if not wanted:
-            answer.remove(kept)
+            nested.remove(kept)
             return
         log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
         self.node.wakes.wake(Stage.RESULTS)

@@ -26,7 +26,7 @@ from node.ledger.attempts import AttemptElsewhere, AttemptFailureKind
 from node.ledger.clock_changes import DueTimes
 from node.ledger.job import URGENT, Job
 from node.processes.pool import ChildPool
-from node.run import answer, hours, leftovers, slots
+from node.run import hours, leftovers, nested, slots
 from node.run.attempt import RunningAttempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.commissioning import Commissioner, ExamplesTrial
@@ -157,7 +157,7 @@ class RunStage(NodeStage):
         for entry in self._data_folder.work.iterdir():
             try:
                 if entry.is_dir():
-                    answer.remove(entry)
+                    nested.remove(entry)
                 else:
                     entry.unlink()
             except OSError as error:  # it takes room, and the jobs must not wait for it

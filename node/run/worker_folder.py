@@ -13,7 +13,7 @@ import os
 import stat
 from pathlib import Path
 
-from node.run import answer, process
+from node.run import nested, process
 from plugins import exchange
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,7 +69,7 @@ class WorkerFolder:
         for descriptor in self._writable.values():
             os.close(descriptor)
         self._writable.clear()
-        answer.remove(self.root)
+        nested.remove(self.root)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from node import ourselves
 from node.errors import TransientError
 from node.web.exchange import Exchange
 
-WebAnswer = httpx.Response
+if TYPE_CHECKING:
+    import httpx
+
+WebAnswer: TypeAlias = "httpx.Response"
 """An answer: status, headers, and a body that may still be on its way."""
 _AT_REST = 0.5
 """Seconds after which a connection is not used again: some servers end it after a second, just when it is."""
@@ -59,6 +60,8 @@ class WebSession:
         self, context: ssl.SSLContext, *, silence: float | None = None, follows_redirects: bool = False
     ) -> None:
         """`silence`: the longest, in seconds; the deadline of a conversation where it is not given."""
+        import httpx  # with the first request: many nodes never make one, and it brings much that is for terminals
+
         self._silence = silence
         self._connection: socket.socket | None = None
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_AT_REST)
@@ -78,6 +81,8 @@ class WebSession:
         TransientError where there is no whole answer, in words to be put after the name of the service;
         NotConnectedError where that is because nobody is there.
         """
+        import httpx
+
         content = request.content() if callable(request.content) else request.content
         headers = {"User-Agent": ourselves.MODEL_NAME, **request.headers}
         try:
@@ -150,6 +155,8 @@ def body_of(found: WebAnswer, most: int) -> bytes | None:
 
 def _why(error: Exception) -> str:
     """Without what the other side may have said."""
+    import httpx
+
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         assert isinstance(cause, Exception), "an error has errors as causes"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -25,10 +26,11 @@ from plugins.contract import Result
 from plugins.phantoms import chest_series
 from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import SeriesHeader
+from tests.support.ports import free_port
 from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import storescu
 from tests.support.programs.validators import dcentvfy, dciodvfy, dicom_sr_validator
-from tests.support.sites.site import Site
+from tests.support.sites.site import Site, destination
 
 _KINDS = {
     ComprehensiveSRStorage: "sr",
@@ -74,6 +76,31 @@ def send(
 
 
 @dataclass(frozen=True)
+class Hospital:
+    """A PACS, and a node that sends to it; shared by tests that each send patients of their own."""
+
+    pacs: Orthanc
+    site: Site
+
+    def send(self, ct: CT, calling: str = "CT1", options: Sequence[str] = ("-R", "-ta", "300")) -> None:
+        """First to the PACS, then to the node."""
+        send(ct, self.pacs, self.site, calling=calling, options=options)
+
+
+@contextmanager
+def opened_hospital(
+    folder: Path, rules: Sequence[Mapping[str, object]], plugins: Mapping[str, Mapping[str, object]], **more: object
+) -> Iterator[Hospital]:
+    """Both of them, running, in a folder; `more`: of the PACS as a destination."""
+    port = free_port()
+    with Orthanc(folder / "orthanc", modalities={"PACSNODE": port}) as pacs:
+        target = destination(pacs.ae_title, pacs.dicom_port, **more)
+        listen = {"listen": {"host": "127.0.0.1", "port": port}}
+        with Site(folder / "node", {"pacs": target}, rules, plugins, listen) as site:
+            yield Hospital(pacs, site)
+
+
+@dataclass(frozen=True)
 class Held:
     """The results of one study as the PACS gives them back, by kind."""
 
@@ -98,7 +125,7 @@ def held(pacs: Orthanc, study: str) -> Held:
     result = Held()
     for identifier in found["Series"]:
         series = pacs.rest(f"/series/{identifier}")
-        if series["MainDicomTags"]["Modality"] == "CT":
+        if _modality(series) == "CT":
             continue
         for instance in series["Instances"]:
             content = pacs.rest_bytes(f"/instances/{instance}/file")
@@ -120,11 +147,16 @@ def assert_is_what_the_node_made(site: Site, job: Job, results: Held) -> None:
 
 
 def assert_in_the_right_study(pacs: Orthanc, ct: CT, results: Held) -> None:
-    """The PACS still has one patient with one study, and every result says both as the images do."""
-    assert len(pacs.rest("/patients")) == len(pacs.rest("/studies")) == 1
+    """Every result names patient and study as the images do; the PACS has made no study, and no patient, for it."""
+    with_images = {each["ParentStudy"] for each in pacs.rest("/series?expand") if _modality(each) == "CT"}
+    assert len(pacs.rest("/patients")) == len(pacs.rest("/studies")) == len(with_images)
     for dataset in (each for found in results.datasets.values() for each in found):
         for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber"):
             assert str(dataset[keyword].value or "") == str(ct.header.get(keyword) or ""), keyword
+
+
+def _modality(series: Mapping[str, Any]) -> str:
+    return str(series["MainDicomTags"]["Modality"])
 
 
 def computed(site: Site, job: Job) -> Result:

@@ -1,7 +1,7 @@
 """The crash matrix (case 55): whoever dies when, and whatever the disk, the clock and the archive do meanwhile.
 
-Each run follows from its seed. `make test` plays eight, `make crash` a thousand. One that failed is repeated alone by
-`pytest tests/acceptance/test_crashes.py --crashes 1 --first-seed SEED`.
+Each run follows from its seed. `make test` plays three, `make nightly` two hundred, `make crash` a thousand. One that
+failed is repeated alone by `pytest tests/acceptance/test_crashes.py --crashes 1 --first-seed SEED`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from plugins.phantoms import chest_series
 from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import SeriesHeader
 from tests.support.faults import crash_story, crash_table
-from tests.support.faults.crash_plan import CrashPlan, Feature
+from tests.support.faults.crash_plan import CrashPlan, Feature, Victim
 from tests.support.faults.crash_rest import Journey
 from tests.support.faults.crash_run import CrashRun
 from tests.support.faults.crash_site import SLICES
 from tests.support.faults.crash_table import CrashOutcome
 
-_FEW = 8
-_APART = 19
-"""Between the seeds of these: they have different victims and transitions."""
+_IN_EVERY_RUN = (38, 76, 133)
+"""Together they have every feature, a bad disk, a clock that jumps and an odd archive. They kill the supervisor, a
+guard and the archive; receiver, node, encoder and plugin are killed by tests/acceptance/test_killed.py in every run."""
 _CHEST = Chest(size=32, slice_mm=46.0)
 
 
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each seed."""
     if "seed" in metafunc.fixturenames:
         first, count = (metafunc.config.getoption(name) for name in ("--first-seed", "--crashes"))
-        seeds = range(first, first + count) if count else range(first, first + _FEW * _APART, _APART)
+        seeds = range(first, first + count) if count else _IN_EVERY_RUN
         metafunc.parametrize("seed", seeds)
 
 
@@ -65,6 +65,17 @@ def test_fault_55_crash_matrix(seed: int, images: list[Path], tmp_path: Path, re
         crash_story.check_stopped(journey, before)
         if journey.has(Feature.BACKUP):
             crash_story.check_backup(journey)
+
+
+def test_the_runs_of_every_suite_have_each_feature_and_each_mishap() -> None:
+    """Whatever the plans are made of by now: all features, the disk, the clock, the archive and its commitment."""
+    plans = [CrashPlan.of(seed) for seed in _IN_EVERY_RUN]
+    assert {feature for plan in plans for feature in plan.features} == set(Feature)
+    assert any(plan.disk for plan in plans)
+    assert any(plan.jump for plan in plans)
+    assert any(plan.archive for plan in plans)
+    assert any(plan.commitment for plan in plans)
+    assert {kill.victim for plan in plans for kill in plan.kills} >= {Victim.SUPERVISOR, Victim.GUARD, Victim.ARCHIVE}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     attacks,
     backlog,
     beside_backup,
+    beside_consoles,
     beside_greedy,
     encoding,
     laying_out,
@@ -110,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(backlog.show(waiting), flush=True)
         backed_up = beside_backup.measure(100 if options.short else beside_backup.IMAGES, folder / "backup")
         print(beside_backup.show(backed_up), flush=True)
+        watched = beside_consoles.measure(*((50, 1) if options.short else (300, 4)), folder / "consoles")
+        print(beside_consoles.show(watched), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)

@@ -60,17 +60,17 @@ def measure(images: int, folder: Path) -> BesideBackup:
         until(lambda: not data_folder.waiting())
         numbers, one = count(images), folder / "one.dcm"
         with StorageSCU(Peer("127.0.0.1", made.port, "PACSNODE", "CT1"), {(_CT, ExplicitVRLittleEndian)}) as sender:
-            without = _sent(sender, one, numbers, lambda sent: sent < _BEFORE)
+            without = sent(sender, one, numbers, lambda sent: sent < _BEFORE)
             began = time.monotonic()
             command = [sys.executable, "-m", "node.cli", "backup", str(folder / "b"), "--config", str(made.config)]
             backup = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            beside = _sent(sender, one, numbers, lambda _: backup.poll() is None)
+            beside = sent(sender, one, numbers, lambda _: backup.poll() is None)
             seconds = time.monotonic() - began
     assert backup.returncode == 0, "the backup failed"
     return BesideBackup(without, beside, seconds)
 
 
-def _sent(sender: StorageSCU, file: Path, numbers: count[int], go_on: Callable[[int], bool]) -> tuple[float, ...]:
+def sent(sender: StorageSCU, file: Path, numbers: count[int], go_on: Callable[[int], bool]) -> tuple[float, ...]:
     """Send one object after the other; what each answer took.
 
     Not by pynetdicom's own requests: one in some thousands loses its answer to the reactor (`dimse.engine.requesting`).

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
+from argon2 import PasswordHasher
 
-from node.accounts import users
+from node.accounts import passwords, users
 from node.accounts.database import Accounts
 from node.accounts.roles import Role
 from node.clock import SystemClock
@@ -37,8 +40,9 @@ class ConsoleClient:
         """As a user of this role, who is made if there is none."""
         name = name or role.value
         if users.get(self.accounts, name) is None:
-            users.add(self.accounts, name, role, SystemClock().now(), "os:test")
-            users.choose_password(self.accounts, name, PASSWORD)
+            with cheap_hashes():
+                users.add(self.accounts, name, role, SystemClock().now(), "os:test")
+                users.choose_password(self.accounts, name, PASSWORD)
         answer = self.post("/login", {"name": name, "password": PASSWORD}, token=False)
         assert answer.status_code == 303, text_of(answer)
 
@@ -68,6 +72,15 @@ class ConsoleClient:
                 return answer
 
         return asyncio.run(send())
+
+
+@contextmanager
+def cheap_hashes() -> Iterator[None]:
+    """Hash passwords with parameters that cost a test nothing; a hash says its own, so it can be checked later."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    nobody = cheap.hash("nobody")
+    with patch.object(passwords, "_hasher", lambda: cheap), patch.object(passwords, "_nobody", lambda: nobody):
+        yield
 
 
 def text_of(answer: httpx.Response) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from scipy import stats
 
 from node import exact_binomial
 
@@ -13,6 +12,8 @@ from node import exact_binomial
 )
 def test_the_limits_are_those_of_scipy(hits: int, of: int) -> None:
     """`binomtest(...).proportion_ci(method="exact")` at 99 %, to nine digits."""
+    from scipy import stats  # two seconds of imports, for every process that collects the tests
+
     wanted = stats.binomtest(hits, of).proportion_ci(confidence_level=0.99, method="exact")
     lower, upper = exact_binomial.limits(hits, of)
     assert lower == pytest.approx(wanted.low, abs=1e-9)
@@ -43,5 +44,7 @@ def test_a_count_is_beyond_a_share_exactly_where_its_limit_is(of: int, share: fl
 )
 def test_the_tails_are_those_of_scipy(hits: int, of: int, share: float) -> None:
     """Also far out, where factorials overflow."""
+    from scipy import stats
+
     assert exact_binomial.at_least(hits, of, share) == pytest.approx(stats.binom.sf(hits - 1, of, share), rel=1e-9)
     assert exact_binomial.at_most(hits, of, share) == pytest.approx(stats.binom.cdf(hits, of, share), rel=1e-9)

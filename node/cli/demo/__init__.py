@@ -25,23 +25,26 @@ _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
-def run(paths: Sequence[Path]) -> int:
-    """Show the journey of these files or folders, or of a morning of phantoms; 0 only if all is as it has to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
-    folder = DemoFolder(FOLDER.resolve())
+def run(paths: Sequence[Path], *, console: bool = False) -> int:
+    """Show the journey of these files or folders, or of a morning of phantoms; 0 only if all is as it has to be.
+
+    `console`: leave node and console running afterwards, until Ctrl-C.
+    """
+    screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen = Console(highlight=False, width=_WIDTH)
+    folder = DemoFolder(FOLDER.resolve(), has_console=console)
     try:
         with Interruption() as interruption:
             return (
-                own_images.show(paths, folder, interruption, console)
+                own_images.show(paths, folder, interruption, screen)
                 if paths
-                else morning.show(folder, interruption, console)
+                else morning.show(folder, interruption, screen)
             )
     except KeyboardInterrupt:
-        console.print("\nStopped; node and PACS have ended. The next run goes on from here.")
+        screen.print("\nStopped; node and PACS have ended. The next run goes on from here.")
         return _INTERRUPTED
     except (PermanentError, TransientError) as error:
-        console.print(f"\n[bold red]The demo did not work:[/] {error}")
-        console.print(f"The node's log is {folder.shown(folder.log)}.")
+        screen.print(f"\n[bold red]The demo did not work:[/] {error}")
+        screen.print(f"The node's log is {folder.shown(folder.log)}.")
         return 1

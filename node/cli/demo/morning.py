@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.cli.demo import progress, report, seen, studies
+from node.cli.demo.console import leave_open
 from node.cli.demo.interruption import Interruption
 from node.cli.demo.seen import SeenStudy
 from node.cli.demo.sending import counted
@@ -45,10 +46,12 @@ def show(folder: DemoFolder, interruption: Interruption, console: Console) -> in
         if done and not found[0].problems:
             console.print(f"\nOne of them in full, {_named(found[0].study)}:")
             report.show(done[-1], site, console)
-    for problem in wrong:
-        console.print(cell(f"WRONG  {problem}", "bold red"))
-    config = folder.shown(folder.config)
-    console.print(f"\nEvery clause of a decision: pacsnode explain {found[0].study.accession} --config {config}")
+        for problem in wrong:
+            console.print(cell(f"WRONG  {problem}", "bold red"))
+        config = folder.shown(folder.config)
+        console.print(f"\nEvery clause of a decision: pacsnode explain {found[0].study.accession} --config {config}")
+        if folder.has_console:
+            leave_open(site, console)
     return 1 if wrong else 0
 
 

@@ -11,6 +11,7 @@ from pydicom.errors import InvalidDicomError
 from rich.console import Console
 
 from node.cli.demo import progress, report
+from node.cli.demo.console import leave_open
 from node.cli.demo.interruption import Interruption
 from node.cli.demo.sending import counted
 from node.cli.demo.site import DemoError, DemoFolder, DemoSite, running
@@ -58,6 +59,8 @@ def show(paths: Sequence[Path], folder: DemoFolder, interruption: Interruption, 
         progress.wait(sent.studies, site, console)
         for study in sent.studies:
             _show(study, site, console)
+        if folder.has_console:
+            leave_open(site, console)
     return 0
 
 

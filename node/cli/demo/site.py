@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ node:
   limits: {{free_space: 200MiB}}
 destinations:
   pacs: {{ae_title: {pacs}, host: 127.0.0.1, port: {port}}}
-{rules}"""
+{console}{rules}"""
 
 
 class DemoError(PermanentError):
@@ -53,6 +54,8 @@ class DemoFolder:
     """Where everything of it is."""
 
     path: Path
+    has_console: bool = False
+    """Whether node and console are left running afterwards."""
 
     @property
     def log(self) -> Path:
@@ -108,10 +111,21 @@ def running(folder: DemoFolder, rules: str, quiet: str, interruption: Interrupti
     """Node and PACS, until the context ends, however it does. `rules`: sections of the configuration, as YAML."""
     folder.path.mkdir(exist_ok=True)
     with DemoPACS(folder.path / "pacs", _PACS) as pacs:
-        written = _CONFIGURATION.format(zone=ZONE, pacs=_PACS, port=pacs.port, quiet=quiet, rules=rules)
+        console = _console(folder)
+        written = _CONFIGURATION.format(
+            zone=ZONE, pacs=_PACS, port=pacs.port, quiet=quiet, rules=rules, console=console
+        )
         folder.config.write_text(written, encoding="utf-8")
         with _node(folder, interruption) as port:
             yield DemoSite(folder, pacs, port, Ledger.existing(folder.data / database.FILE))
+
+
+def _console(folder: DemoFolder) -> str:
+    """The section, on a port that is free now."""
+    if not folder.has_console:
+        return ""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"console: {{host: 127.0.0.1, port: {free.getsockname()[1]}}}\n"
 
 
 @contextmanager

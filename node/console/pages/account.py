@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from starlette.responses import RedirectResponse, Response
@@ -11,7 +10,8 @@ from node.accounts import logins, sessions, users
 from node.accounts.logins import LoginRefusedError
 from node.console.page import PageRequest, PageRoute
 from node.console.safety import local_path
-from node.console.visitor import address_of, cookie_name
+from node.console.visitor import address_of, put_cookie
+from node.desk import logins as desk
 from node.errors import UsageError
 
 _SEE_OTHER, _BAD, _REFUSED = 303, 400, 401
@@ -24,18 +24,20 @@ async def _password(page: PageRequest) -> Response:
 async def _choose(page: PageRequest) -> Response:
     sent = await page.form()
     old, new, again = (str(sent.get(name, "")) for name in ("old", "new", "again"))
-    accounts, name = page.site.accounts, page.who.name
+    site, by, now = page.site, page.actor, page.now
+    if page.who.session is None:
+        raise UsageError("the hospital's login lets you in: there is no password here")
     try:
-        await asyncio.to_thread(_check, page, old)
+        await _check(page, old)
         if new != again:
             raise UsageError("the two new passwords differ")
-        await asyncio.to_thread(users.choose_password, accounts, name, new)
+        await site.look_at_password(lambda: users.choose_password(site.accounts, by.name, new))
     except (UsageError, LoginRefusedError) as error:
         return page.render("password.html", _BAD, problem=page.words(str(error)))
-    token = sessions.begin(accounts, name, time.time(), address_of(page.http))  # all others have ended
+    await site.record(lambda _, ledger: desk.password_chosen(ledger, by, now))
+    token = sessions.begin(site.accounts, by.name, time.time(), address_of(page.http))  # all others have ended
     answer = RedirectResponse("/", _SEE_OTHER)
-    secure = page.site.settings.tls is not None
-    answer.set_cookie(cookie_name(page.site.settings), token, httponly=True, samesite="lax", secure=secure, path="/")
+    put_cookie(answer, page.http, site.settings, token)
     return answer
 
 
@@ -47,7 +49,7 @@ async def _confirm(page: PageRequest) -> Response:
     sent = await page.form()
     wanted = local_path(sent.get("next"))
     try:
-        await asyncio.to_thread(_check, page, str(sent.get("password", "")))
+        await _check(page, str(sent.get("password", "")))
     except LoginRefusedError as error:
         return page.render("confirm.html", _REFUSED, next=wanted, problem=page.words(str(error)))
     if page.who.session is not None:
@@ -55,13 +57,17 @@ async def _confirm(page: PageRequest) -> Response:
     return RedirectResponse(wanted, _SEE_OTHER)
 
 
-def _check(page: PageRequest, password: str) -> None:
+async def _check(page: PageRequest, password: str) -> None:
     """LoginRefusedError where it is not the visitor's password; guessing counts as it does at the login."""
-    address, now = address_of(page.http), time.time()
-    logins.check_not_too_many(page.site.accounts, page.who.name, address, now)
-    if not users.password_is_right(page.site.accounts, page.who.name, password):
-        logins.failed(page.site.accounts, page.who.name, address, now)
-        raise LoginRefusedError("the password is wrong")
+    address, accounts, name = address_of(page.http), page.site.accounts, page.who.name
+
+    def check() -> None:
+        logins.check_not_too_many(accounts, name, address, time.time())
+        if not users.password_is_right(accounts, name, password):
+            logins.failed(accounts, name, address, time.time())
+            raise LoginRefusedError("the password is wrong")
+
+    await page.site.look_at_password(check)
 
 
 ROUTES = [

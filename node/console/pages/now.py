@@ -11,6 +11,7 @@ from node.console.visitor import visitor_of
 from node.desk import alerts, overview, site, warnings
 from node.desk.overview import Overview
 from node.desk.rights import Right
+from node.errors import NodeError
 
 
 def _overview(in_force: InForce, ledger: Ledger) -> Overview:
@@ -36,12 +37,19 @@ async def _acknowledge(page: PageRequest) -> Response:
 
 
 async def _live(page: PageRequest) -> Response:
-    """Server-sent events: `changed` whenever something was written."""
+    """Server-sent events: `changed` whenever something was written, and `over` at the end of the session."""
+    listener, changes = page.who.session or page.who.name, page.site.changes
+    if not changes.has_room(listener):
+        return Response(status_code=204)  # tells an EventSource not to ask again
 
-    async def is_welcome() -> bool:
-        return visitor_of(page.http, page.site.accounts, page.site.settings) is not None
+    def is_welcome() -> bool:
+        try:
+            return visitor_of(page.http, page.site.accounts, page.site.settings) is not None
+        except NodeError:  # asked again, and then the page says so
+            return False
 
-    return StreamingResponse(page.site.changes.events(is_welcome), media_type="text/event-stream")
+    events = changes.events(listener, page.asked("seen"), is_welcome)
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 ROUTES = [

@@ -17,7 +17,7 @@ from node.console.reader import why_not
 from node.desk import completion, configuration_files
 from node.desk import drafts as checking
 from node.desk.configuration_files import ConfigurationFile, FileEdit, FileText
-from node.desk.drafts import DraftCheck, DraftText, DraftTrial
+from node.desk.drafts import DraftCheck, DraftProblem, DraftText, DraftTrial
 from node.desk.replay import DraftChange, ReplayResult
 from node.desk.rights import NotAllowedError, Right
 from node.errors import NodeError, UsageError
@@ -66,15 +66,31 @@ async def _changed(page: PageRequest) -> Response:
         return page.go(_address(edited.file), "ok", page.words("The draft is discarded."))
     now = configuration_files.read(edited.file)
     if what == "try":
-        trial = DraftTrial(_draft(page, edited), timedelta(days=int(days)), page.now)
-        tried = await children.call(checking.try_on, trial, _TRIAL_SECONDS, heavy=True)
-        if isinstance(tried, ReplayResult):
-            return await _shown(page, edited, now, trial=tried, days=days)
-        return await _shown(page, edited, now, check=tried)
-    check = await children.call(checking.check, _draft(page, edited), _CHECK_SECONDS)
+        return await _tried(page, edited, now, days)
+    check = await _checked(page, edited)
     if what == "live" and not check.problems:
         return await _put_live(page, edited, check)
     return await _shown(page, edited, now, check=check, refused=what == "live")
+
+
+async def _checked(page: PageRequest, edited: EditedText) -> DraftCheck:
+    """What is wrong with it; that it cannot be checked is a problem, too."""
+    try:
+        return await children.call(checking.check, _draft(page, edited), _CHECK_SECONDS)
+    except NodeError as error:
+        return DraftCheck([DraftProblem(edited.file.name, 0, 0, "", str(error), "")])
+
+
+async def _tried(page: PageRequest, edited: EditedText, now: FileText, days: str) -> Response:
+    trial = DraftTrial(_draft(page, edited), timedelta(days=int(days)), page.now)
+    try:
+        tried = await children.call(checking.try_on, trial, _TRIAL_SECONDS, heavy=True)
+    except NodeError as error:
+        why = f"{error}; `pacsnode replay` does it however long it takes"
+        return await _shown(page, edited, now, days=days, problem=why)
+    if isinstance(tried, ReplayResult):
+        return await _shown(page, edited, now, trial=tried, days=days)
+    return await _shown(page, edited, now, check=tried, days=days)
 
 
 async def _put_live(page: PageRequest, edited: EditedText, check: DraftCheck) -> Response:
@@ -136,6 +152,7 @@ async def _shown(
         lines=lines,
         picture=picture(check.pipeline) if check and check.pipeline else None,
         is_stale=edited.base != now.digest,
+        is_replaceable=configuration_files.is_replaceable(file),
         versions=await page.look(lambda _, ledger: configuration_files.versions(ledger, file)),
         trial=trial,
         changes={change: [each for each in changes if each.change is change][:_SHOWN] for change in DraftChange},

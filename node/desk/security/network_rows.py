@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import urlsplit
 
+from node.accounts import users
+from node.accounts.database import FILE as ACCOUNTS
+from node.accounts.database import Accounts
+from node.accounts.roles import Role
 from node.config.destinations import DicomDestination
 from node.config.folder_destination import FolderDestination
 from node.config.models import Configuration
@@ -14,6 +19,7 @@ from node.desk.security.row import SecurityDocument, SecurityRow, SecuritySeveri
 
 _GOOD, _NOTE = SecuritySeverity.GOOD, SecuritySeverity.NOTE
 _WARNING, _CRITICAL = SecuritySeverity.WARNING, SecuritySeverity.CRITICAL
+_LONG_IDLE = timedelta(hours=1)
 _PLAIN = "images and names can be read on the network"
 
 
@@ -21,6 +27,7 @@ def rows(configuration: Configuration, document: SecurityDocument) -> Iterator[S
     """Ports, callers, and the systems that are called."""
     yield from _ports(configuration, document)
     yield from _console(configuration, document)
+    yield from _pages(configuration, document)
     yield from _callers(configuration, document)
     yield from _destinations(configuration, document)
     yield from _boxes(configuration, document)
@@ -59,6 +66,43 @@ def _console(configuration: Configuration, document: SecurityDocument) -> Iterat
         yield document.row("port", _NOTE, said, ("console", "host"), "host: 127.0.0.1")
     else:
         yield document.row("port", _WARNING, said, ("console", "host"), "host: 127.0.0.1, or a section tls")
+
+
+def _pages(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    """Who may log in to the console, and how."""
+    console = configuration.console
+    if console is None:
+        return
+    if not console.has_pages:
+        said = "no pages: a password would go over the network in the clear"
+        yield document.row("console", _GOOD, said, ("console", "host"), "tls, for pages to people")
+        return
+    if console.proxy is not None:
+        said = f"whom {', '.join(console.proxy.addresses)} names in {console.proxy.user_header} is logged in"
+        change = "the proxy has to remove this header from what browsers send"
+        yield document.row("console", _NOTE, said, ("console", "proxy"), change)
+    if console.idle > _LONG_IDLE:
+        said = "a browser that was left open is logged in for longer than an hour"
+        yield document.row("console", _WARNING, said, ("console", "idle"), "idle: 15m")
+    yield from _users(configuration, document)
+
+
+def _users(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    if not (configuration.node.data / ACCOUNTS).exists():
+        return
+    accounts = Accounts(configuration.node.data)
+    found = [each for each in users.every(accounts) if not each.disabled]
+    accounts.close()
+    admins = [each.name for each in found if each.role is Role.ADMIN]
+    at = ("console",)
+    if not admins:
+        yield document.row("console", _NOTE, "nobody is admin", at, "pacsnode users add NAME --role admin")
+    else:
+        yield document.row("console", _GOOD, f"admins of the console: {', '.join(admins)}", at)
+    waiting = [each.name for each in found if each.must_change]
+    if waiting:
+        said = f"never logged in with a password of their own: {', '.join(waiting)}"
+        yield document.row("console", _WARNING, said, at, "pacsnode users disable NAME, or users password NAME")
 
 
 def _callers(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:

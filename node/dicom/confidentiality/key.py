@@ -10,8 +10,6 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.uid import UID
-
 _LEAST_DAYS, _DAYS = 366, 3285
 
 
@@ -42,6 +40,8 @@ class Key:
 
 @lru_cache(maxsize=20_000)
 def _uid(secret: bytes, uid: str) -> str:
+    from pydicom.uid import UID  # all of pydicom: a command looks at a plugin without it
+
     plain = uid.strip().strip("\0").strip()  # what a sender puts around a UID is no part of it
     if not plain or UID(plain).name != plain:
         return plain

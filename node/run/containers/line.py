@@ -15,8 +15,7 @@ from node.run.containers.engine import Engine, EngineKind
 from node.run.containers.order import ContainerOrder, label_of
 from node.run.executor import AttemptLimits
 from node.run.inherited import OOM_SCORE
-from node.run.kinds.nifti_program import filled, words_of
-from node.run.nifti import handing_over
+from node.run.kinds.nifti_program import filled, parameters_of, words_of
 from node.run.process import CommandLine
 from node.run.users import NoPluginUserError
 from plugins import exchange
@@ -108,7 +107,7 @@ def _command(manifest: Manifest, dialect: dialects.Dialect, folder: Path) -> Ite
     words = {"{folder}": dialect.folder}
     if manifest.nifti is not None:
         folders = dialect.inside(exchange.IN), dialect.inside(exchange.OUT)
-        words |= words_of(manifest.nifti, *folders, handing_over.parameters_of(folder))
+        words |= words_of(manifest.nifti, *folders, parameters_of(folder))
     return (filled(each, words) for each in manifest.runtime.command)
 
 

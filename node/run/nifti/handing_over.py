@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,6 @@ def lay_out(
     shutil.rmtree(dicom)
     (folder / exchange.REQUEST).unlink()
     return laid
-
-
-def parameters_of(folder: Path) -> Mapping[str, Any]:
-    """The parameters in a sidecar that the node has written."""
-    found: Mapping[str, Any] = json.loads((folder / exchange.IN / SIDECAR).read_text(encoding="utf-8"))["parameters"]
-    return found
 
 
 def _series_of(asked: NiftiInput, series: Sequence[InputSeries]) -> InputSeries | None:

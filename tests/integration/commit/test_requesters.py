@@ -124,7 +124,9 @@ def test_what_cannot_be_carried_out_is_refused_at_once(
     assert list((site.data / "journal").iterdir()) == []
 
 
-@pytest.mark.parametrize("count", [10_001, 30_000])
+@pytest.mark.parametrize(
+    "count", [10_001, pytest.param(30_000, marks=pytest.mark.at_night("10,001 references, in the same way"))]
+)
 def test_finding_m11_a_large_study_is_asked_for_at_once(site: Site, requester: Requester, count: int) -> None:
     """Taken with 0000, and each reference is answered, in one report on the association."""
     names = [f"1.2.826.0.1.3680043.8.498.77.{number:06d}" for number in range(count)]

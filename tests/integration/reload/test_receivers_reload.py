@@ -356,7 +356,7 @@ def test_new_receivers_that_do_not_start_leave_the_old_in_force(running: Running
     enough = threading.Event()
 
     def kill_new() -> None:
-        while not enough.is_set():
+        while not enough.wait(0.01):
             for each in running.receivers():
                 if each != old:
                     with suppress(psutil.NoSuchProcess):

@@ -182,7 +182,7 @@ PROGRAM = """
 import json, os, shutil, socket, sys, threading
 from dataclasses import replace
 from pathlib import Path
-from node.run import answer, process, sandbox
+from node.run import nested, process, sandbox
 from node.run.executor import AttemptLimits, ProcessWatch
 from node.run.workers import WarmWorkers
 from plugins.privileges import Endpoint, Privileges
@@ -203,7 +203,7 @@ def run(isolation, command):
     return process.run(line, place, AttemptLimits(60, 2**28), watch, isolation)
 ended = run(found, ["/bin/sh", "-c", script])
 said = (folder / "log.txt").read_text()
-answer.remove(folder)
+nested.remove(folder)
 print(json.dumps([str(found), found.apart, ended.ending, ended.code, said, ended.detail, folder.exists()]))
 
 service = socket.create_server(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from node.ledger.job import Job, JobOutcome, JobStatus
-from node.run import answer
+from node.run import nested
 from node.run.catalogue import Catalogue
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
@@ -207,14 +207,14 @@ def test_finding_d3_a_folder_that_cannot_be_removed_holds_up_no_job(
 ) -> None:
     """What an earlier life left in work/ and cannot be removed takes room; jobs run all the same."""
     (site.data_folder.work / "stuck").mkdir()
-    remove = answer.remove
+    remove = nested.remove
 
     def refuse(folder: Path) -> None:
         if folder.name == "stuck":
             raise PermissionError(1, "Operation not permitted", str(folder))
         remove(folder)
 
-    monkeypatch.setattr(answer, "remove", refuse)
+    monkeypatch.setattr(nested, "remove", refuse)
     site.python_plugin("good")
     receipts = site.receive(1)
     site.complete()

@@ -35,6 +35,14 @@ RAISED = "        raise ValueError('Hong^Gildong')"
 """The line of the plugin that raises, as it is in its file."""
 
 
+_SANDBOX = pytest.mark.parametrize(
+    "confinement",
+    ["isolated", pytest.param("not isolated", marks=pytest.mark.at_night("the same in a sandbox"))],
+    indirect=True,
+)
+"""For what the guard makes of an end, which is the same code; how processes are ended differs and is tested in both."""
+
+
 def test_a_result_is_kept_and_the_job_ends(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
     """A plugin that answers: its result is durable in results/, the ledger says so, its work folder is gone."""
     site.python_plugin("good", "print('hello from the plugin', FILES[0].read_bytes()[-10:].decode())")
@@ -110,6 +118,7 @@ def test_a_plugin_that_raises_fails_once_with_its_traceback_in_the_log(
     assert "ValueError: Hong^Gildong" in site.log(job)
 
 
+@_SANDBOX
 def test_finding_o2_the_admin_sees_the_line_and_the_log_and_the_reader_plain_words(
     site: Site, start: Start, settle: Settle, confinement: Isolation
 ) -> None:
@@ -189,6 +198,7 @@ FAILURES = {
 }
 
 
+@_SANDBOX
 @pytest.mark.parametrize("case", FAILURES)
 def test_faults_71_72_a_failing_run_is_retried_then_fails_in_plain_words(
     site: Site, start: Start, settle: Settle, confinement: Isolation, case: str
@@ -251,6 +261,7 @@ def test_fault_71_a_fork_bomb_is_ended(site: Site, start: Start, settle: Settle,
     until(lambda: processes_of(site) == [], what="the last of them to be gone")
 
 
+@_SANDBOX
 def test_fault_71_a_hundred_megabytes_on_stdout_do_not_fill_the_disk(
     site: Site, start: Start, settle: Settle, confinement: Isolation
 ) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +112,28 @@ class Served:
             self.process.stdout.close()
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    node = Served(tmp_path)
+@contextmanager
+def serving(folder: Path) -> Iterator[Served]:
+    node = Served(folder)
     try:
         node.wait_until_it_serves()
         yield node
     finally:
         node.end()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """One that the test may end."""
+    with serving(tmp_path) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One that goes on, whatever is done to it."""
+    with serving(tmp_path_factory.mktemp("kept")) as node:
+        yield node
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -159,18 +173,18 @@ def test_fault_58_sigterm_drains(served: Served) -> None:
     assert len(kept) == 1
 
 
-def test_fault_55_a_receiver_that_dies_is_started_again(served: Served) -> None:
-    """The port stays open meanwhile: who calls then waits, and is served."""
-    [first] = served.receivers()
+def test_fault_55_a_receiver_that_dies_is_started_again(kept: Served) -> None:
+    """The port stays open meanwhile: who calls then waits, and is kept."""
+    [first] = kept.receivers()
     first.kill()
     until(lambda: gone_for_good([first]), what="the kernel to have closed its files")
-    with served.connect() as peer:
+    with kept.connect() as peer:
         peer.associate()
         assert peer.store(data_set()) == 0
         peer.release()
-    [second] = served.receivers()
+    [second] = kept.receivers()
     assert second.pid != first.pid
-    assert "serve.process-died" in (served.folder / "serve.log").read_text()
+    assert "serve.process-died" in (kept.folder / "serve.log").read_text()
 
 
 def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> None:
@@ -195,19 +209,19 @@ def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> No
         again.end()
 
 
-def test_fault_59_a_second_node_on_one_data_folder_is_refused(served: Served) -> None:
+def test_fault_59_a_second_node_on_one_data_folder_is_refused(kept: Served) -> None:
     """It says whose the folder is, starts nothing, and the first goes on."""
-    before = (served.data / "listening.json").read_bytes()
+    before = (kept.data / "listening.json").read_bytes()
     second = subprocess.run(
-        [sys.executable, "-c", _SERVE, str(served.config)], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _SERVE, str(kept.config)], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1].startswith(
-        f"DataFolderInUseError: another node (process {served.process.pid}) uses the data folder {served.data}"
+        f"DataFolderInUseError: another node (process {kept.process.pid}) uses the data folder {kept.data}"
     )
     assert second.stdout == ""
-    assert (served.data / "listening.json").read_bytes() == before
-    echo(served.peer())
+    assert (kept.data / "listening.json").read_bytes() == before
+    echo(kept.peer())
 
 
 @pytest.mark.parametrize("damage", ["not a database", "newer"])

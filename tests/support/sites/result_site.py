@@ -72,9 +72,8 @@ class ResultSite(Site):
     def ended(self, result: Result, *, instead_of: Job | None = None, **fields: Any) -> Job:
         """A job that has ended with `result`, kept as the stage `run` keeps it; with `instead_of`, done again."""
         if instead_of is None:
-            job = self.job(
-                "lung_density", self.receipts, study=reports.STUDY_UID, destinations=self.destinations, **fields
-            )
+            where = {"study": reports.STUDY_UID, "destinations": self.destinations}
+            job = self.job("lung_density", self.receipts, **where | fields)
         else:
             with self.ledger.transaction() as database:
                 job = jobs.again(database, self.clock.now(), instead_of.id, "a test")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from node.accounts.roles import Role
 from node.app.alerts import AlertSweep
 from node.app.reload import NotInForceError, Reload
 from node.config import in_force, loading
@@ -19,6 +20,9 @@ from node.config.destinations import dicom_destinations
 from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.config.sections import Party
+from node.desk import configuration_files
+from node.desk.actor import Actor, ActorKind
+from node.desk.configuration_files import ConfigurationFile, FileEdit
 from node.ledger import decisions
 from node.ledger.database import FILE, Ledger
 from node.ledger.event_kinds import EventKind
@@ -168,6 +172,19 @@ def test_each_version_is_kept_with_what_changed_and_whose_file_it_is(node: Reloa
     assert "owner of " in detail["by"]
     assert detail["digest"] == rule_set_digest(node.used[-1].rules)
     assert decisions.rule_set(node.ledger.database, detail["digest"]) is not None
+
+
+def test_a_version_that_was_written_in_the_console_names_its_user(node: ReloadRoom) -> None:
+    """Until somebody changes the file again in another way."""
+    file = ConfigurationFile("rules.d/chest.yaml", (node.folder / "chest.yaml").resolve())
+    node.write("chest", RULE % ("chest", "CT"))
+    edit = FileEdit(file, configuration_files.read(file).digest, RULE % ("chest", "MR"))
+    configuration_files.write(node.ledger, edit, HandClock().now(), Actor(ActorKind.USER, "kim", Role.ADMIN))
+    node.look()
+    assert node.events(EventKind.RULES_IN_FORCE)[0].detail["by"] == "user:kim"
+    node.write("chest", RULE % ("chest", "CT"))
+    node.look()
+    assert "owner of " in node.events(EventKind.RULES_IN_FORCE)[0].detail["by"]
 
 
 def test_a_new_file_that_the_pattern_matches_belongs_to_it_and_a_removed_one_no_more(node: ReloadRoom) -> None:

@@ -39,7 +39,7 @@ def sections() -> dict[str, str]:
 def name_of(heading: str) -> str:
     """`plugin run` of `plugin run PLUGIN [IMAGES]...`."""
     words = heading.split()
-    return " ".join(words[:2] if words[0] in ("plugin", "alerts", "audit", "bundle") else words[:1])
+    return " ".join(words[:2] if words[0] in ("plugin", "alerts", "audit", "bundle", "users") else words[:1])
 
 
 def documented_options(text: str) -> set[str]:

@@ -116,9 +116,18 @@ def test_the_process_of_the_stages_does_without_the_encoder() -> None:
     """highdicom is a third of its start; only the processes that encode load it.
 
     Nor does it load what reads the results of plugins: SciPy for their masks, pypdf for their documents, the codes of
-    their reports.
+    their reports; nor, before the first request, what speaks HTTP.
     """
-    readers = ("highdicom", "scipy", "pypdf", "pydicom.sr.codedict")
+    readers = ("highdicom", "scipy", "pypdf", "pydicom.sr.codedict", "httpx")
     script = f"import sys, node.app.process; print([name for name in {readers} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_supervisor_does_without_a_dicom_library() -> None:
+    """`serve` itself reads no image and speaks no DICOM: its children do, each with a library of its own."""
+    script = f"import sys, node.cli.running, node.serve.supervisor; print([n for n in {HEAVY} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "pydicom" not in done.stdout
+    assert "pynetdicom" not in done.stdout
+    assert "PIL" not in done.stdout

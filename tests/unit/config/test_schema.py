@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from node.config import schema, source
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config.example.yaml"
-CONFIGURATION = schema.configuration()
-RULES = schema.rules()
+configuration, rules = cache(schema.configuration), cache(schema.rules)
+"""Made by the first test that asks: every process that collects the tests imports this module."""
 EXAMPLES = [
     (page.name, level, body)
     for page in (*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("**/README.md")))
@@ -35,12 +37,13 @@ def mistakes(value: Any, of: dict[str, Any]) -> list[str]:
 
 def part(definition: str) -> dict[str, Any]:
     """The schema of one definition."""
-    return {"$ref": f"#/definitions/{definition}", "definitions": RULES["definitions"]}
+    return {"$ref": f"#/definitions/{definition}", "definitions": rules()["definitions"]}
 
 
-@pytest.mark.parametrize("made", [CONFIGURATION, RULES], ids=["configuration", "rules"])
-def test_it_is_a_schema_of_draft_7(made: dict[str, Any]) -> None:
+@pytest.mark.parametrize("make", [configuration, rules], ids=["configuration", "rules"])
+def test_it_is_a_schema_of_draft_7(make: Callable[[], dict[str, Any]]) -> None:
     """By the schema of schemas; and nothing stands beside a reference, where draft 7 would ignore it."""
+    made = make()
     Draft7Validator.check_schema(made)
     assert made["$schema"] == "http://json-schema.org/draft-07/schema#"
     stack: list[Any] = [made]
@@ -56,7 +59,7 @@ def test_it_is_a_schema_of_draft_7(made: dict[str, Any]) -> None:
 
 def test_the_example_configuration_fits_and_names_the_schema() -> None:
     """Its first line is what yaml-language-server looks for."""
-    assert mistakes(source.read(EXAMPLE).value, CONFIGURATION) == []
+    assert mistakes(source.read(EXAMPLE).value, configuration()) == []
     assert EXAMPLE.read_text().splitlines()[0] == "# yaml-language-server: $schema=pacsnode.schema.json"
 
 
@@ -66,9 +69,9 @@ def test_every_example_of_the_documentation_fits(page: str, level: str, text: st
     plain = read(text, tmp_path)
     if "node" in plain or "plugins" in plain:
         plain = {"node": {"time_zone": "UTC"}} | plain  # as a part of a configuration
-        of = CONFIGURATION
+        of = configuration()
     elif "rules" in plain:
-        of = RULES
+        of = rules()
     elif page == "rules.md":
         of = part("SeriesCondition" if level == "series" else "StudyCondition")
     else:
@@ -96,27 +99,28 @@ def test_a_slip_is_seen_while_typing(slip: Any) -> None:
     """Unknown keys, values of the wrong kind, words that are none of the enumerated."""
     value = copy.deepcopy(source.read(EXAMPLE).value)
     slip(value)
-    assert mistakes(value, CONFIGURATION) != []
+    assert mistakes(value, configuration()) != []
 
 
 def test_keywords_facts_and_values_are_offered_with_descriptions() -> None:
     """Completions of an editor come from properties and enums."""
-    attributes = RULES["definitions"]["Attributes"]["properties"]
+    attributes = rules()["definitions"]["Attributes"]["properties"]
     assert len(attributes) > 3000
     assert attributes["SliceThickness"]["description"] == "Slice Thickness (0018,0050), DS"
     assert "CT" in attributes["Modality"]["anyOf"][0]["enum"]
     assert attributes["image_count"]["description"]
     assert "PixelData" not in attributes
-    rule = RULES["definitions"]["Rule"]["properties"]
+    rule = rules()["definitions"]["Rule"]["properties"]
     assert rule["mode"]["enum"] == ["shadow", "pilot", "clinical"]
     assert all(rule[key].get("description") for key in ("name", "when", "choose", "run", "send", "mode", "priority"))
-    quiet = CONFIGURATION["definitions"]["Completion"]["properties"]["quiet"]
+    quiet = configuration()["definitions"]["Completion"]["properties"]["quiet"]
     assert quiet["default"] == "1m"
 
 
-@pytest.mark.parametrize("made", [CONFIGURATION, RULES], ids=["configuration", "rules"])
-def test_every_key_says_what_it_is(made: dict[str, Any]) -> None:
+@pytest.mark.parametrize("make", [configuration, rules], ids=["configuration", "rules"])
+def test_every_key_says_what_it_is(make: Callable[[], dict[str, Any]]) -> None:
     """Wherever a key may stand, an editor that asks gets a description."""
+    made = make()
     silent = []
     stack: list[tuple[str, Any]] = [("", made)]
     while stack:

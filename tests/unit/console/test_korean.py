@@ -73,4 +73,4 @@ def test_the_file_is_sorted_and_says_each_text_once() -> None:
 def test_the_page_says_its_language() -> None:
     """A screen reader reads Korean as Korean."""
     assert environment("ko").globals["language"] == "ko"
-    assert rendering.translated("ko", "Studies") == "검사"
+    assert rendering.translated("ko", "Study") == "검사"

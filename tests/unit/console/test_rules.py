@@ -16,6 +16,8 @@ from node.clock import SystemClock
 from node.config import in_force, loading
 from node.config.console import ConsoleSettings
 from node.config.in_force import InForce
+from node.console import children
+from node.errors import PermanentError
 from node.ledger import file_versions
 from node.ledger.rows import query
 from tests.support.clocks import HandClock
@@ -140,6 +142,20 @@ def test_a_hostile_text_is_a_problem_and_not_the_end_of_the_console(console: Con
     assert "problem" in text_of(answer)
 
 
+def test_what_cannot_be_checked_in_time_is_a_problem(
+    console: ConsoleClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said where problems are said, and nothing goes live."""
+
+    async def slow(*_: object, **__: object) -> object:
+        raise PermanentError("this is more than the console does: it took too long")
+
+    monkeypatch.setattr(children, "call", slow)
+    for what in ("check", "try", "live"):
+        assert "it took too long" in text_of(_post(console, RULES + "# more\n", what))
+    assert (site.folder / "rules.yaml").read_text() == RULES
+
+
 def test_a_draft_is_kept_until_it_is_discarded(console: ConsoleClient) -> None:
     """Whoever comes back finds what was typed."""
     _post(console, RULES + "# more\n", "check")
@@ -175,7 +191,7 @@ def test_going_live_replaces_the_file_and_says_who_did_it(console: ConsoleClient
         known = file_versions.of_file(database, str(path.resolve()))
         assert file_versions.writer(database, str(path.resolve()), known[0].digest) == "user:admin"
     assert event["actor"] == "user:admin"
-    assert '"file":"rules.yaml"' in event["detail"].replace(" ", "")
+    assert '"name":"rules.yaml"' in event["detail"].replace(" ", "")
     assert "rules.yaml is written" in text_of(console.get("/rules"))
     earlier = console.get(f"{EDIT}&version={known[1].id}")
     assert _text(earlier) == RULES

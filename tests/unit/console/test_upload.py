@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from node.accounts.roles import Role
 from node.clock import SystemClock
@@ -122,7 +123,7 @@ def test_what_the_node_would_not_store_is_refused_file_by_file(
 ) -> None:
     """The sound ones are taken; each other one says why not."""
     worklist = dcmread(images[0])
-    worklist.SOPClassUID = worklist.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.31"
+    worklist.SOPClassUID = worklist.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.31")
     worklist.save_as(tmp_path / "w.dcm")
     nameless = dcmread(images[0])
     del nameless.StudyInstanceUID

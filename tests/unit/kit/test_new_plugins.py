@@ -71,7 +71,13 @@ def test_the_templates_hold_to_the_style_of_the_house(plugins: dict[PluginPurpos
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("purpose", PluginPurpose)
+_NIGHT = pytest.mark.at_night("the purpose segmentation, and a Python plugin of each purpose")
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    [each if each is PluginPurpose.SEGMENTATION else pytest.param(each, marks=_NIGHT) for each in PluginPurpose],
+)
 def test_a_program_in_any_language_passes_the_check(tmp_path: Path, purpose: PluginPurpose) -> None:
     """Every line of `plugin check`, for each purpose, through real processes of the node's confinement."""
     folder = tmp_path / "my-program"
@@ -215,8 +221,11 @@ def test_a_mistake_in_an_expectation_is_named(tmp_path: Path, text: str) -> None
 
 
 @pytest.mark.parametrize("confinement", ["off", "auto"])
-def test_processes_that_a_program_leaves_running_are_named(tmp_path: Path, confinement: str) -> None:
+def test_processes_that_a_program_leaves_running_are_named(
+    tmp_path: Path, confinement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a sandbox and in none, whether they are its children or got away; one that leaves none is not warned of."""
+    monkeypatch.setattr(wrong_inputs, "of", lambda *_: [])  # nine more processes, of which nothing is claimed here
     folder = tmp_path / "leaves"
     writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.SCORE)
     program = folder / "analyse"

@@ -143,6 +143,7 @@ def test_the_scale_is_that_of_the_authors() -> None:
     assert conform(Volume(np.ones((4, 4, 4), np.float32), (1.0, 1.0, 1.0), np.eye(4), ())).array.max() == 0
 
 
+@pytest.mark.at_night("the crop of a real head, and the network against its layers written out; both above")
 def test_a_real_head_has_the_labels_of_the_reference(network: BrainNetwork) -> None:
     """FNNDSC_SAG-anon in full: 99.9 % of the voxels on the source's own grid, and its volumes to 0.2 %."""
     volume = imaging.volume(sorted(shared_data("FNNDSC_SAG-anon").glob("*.dcm")))

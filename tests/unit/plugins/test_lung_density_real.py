@@ -19,6 +19,7 @@ def analyse(files):
     return LungDensity().analyse(Study("1.2", (Series("1.2.3", "CT", "", tuple(files)),)), PARAMETERS)
 
 
+@pytest.mark.at_night("chests of known density in test_lung_density.py, and the two real series below")
 def test_complete_chest_of_lidc():
     """LIDC-IDRI-0314 (1 mm, no contrast; the right upper lobe is filled): numbers and masks that were looked at."""
     result = analyse(sorted(shared_data("LIDC-IDRI-0314").glob("*.dcm")))

@@ -59,6 +59,9 @@ def test_a_study_is_retrieved_only_if_all_of_it_was(site: Site) -> None:
     site.receive(1, origin="retrieved")
     site.complete()
     assert _facts(site).origin == "retrieved"
+    site.receive(1, origin="uploaded")
+    site.complete()
+    assert _facts(site).origin == "uploaded"
     site.receive(1)
     site.complete()
     assert _facts(site).origin == "received"

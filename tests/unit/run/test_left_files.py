@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.run import answer
+from node.run import nested
 from node.run.containers import grand_challenge, packages
 from node.run.containers.left_files import LEFT
 
@@ -47,7 +47,7 @@ def test_folders_deeper_than_any_path_are_gone_through(tmp_path: Path, left: Pat
         assert packages.collect(tmp_path) == ""
         assert objects(tmp_path) == [""]
     finally:
-        answer.remove(left)  # others recurse
+        nested.remove(left)  # others recurse
 
 
 def test_a_package_that_leaves_no_dicom_has_no_result(tmp_path: Path, left: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.run import answer
+from node.run import nested
 from node.run.disk_use import DiskUse, Room
 
 DEPTH = 1500
@@ -37,7 +37,7 @@ def test_finding_x1_folders_nested_beyond_all_bounds_are_removed(tmp_path: Path)
     kept.mkdir()
     (kept / "file").touch()
     (folder / "elsewhere").symlink_to(kept)
-    answer.remove(folder)
+    nested.remove(folder)
     assert not folder.exists()
     assert (kept / "file").exists()
 
@@ -53,7 +53,7 @@ def test_finding_x1_a_folder_whose_size_cannot_be_told_counts_as_too_much(tmp_pa
     assert _too_much(out) is None
     _deep(out)
     assert "a folder of out/ cannot be measured" in str(_too_much(out))
-    answer.remove(out)
+    nested.remove(out)
 
 
 def test_finding_x1_what_is_removed_stays_below_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_finding_x1_what_is_removed_stays_below_its_folder(tmp_path: Path, monke
     folder, outside = tmp_path / "job", tmp_path / "outside"
     (folder / "a" / "b").mkdir(parents=True)
     outside.mkdir()
-    empty = answer._empty
+    empty = nested._empty
 
     def moved(here: int) -> list[str]:
         found = empty(here)
@@ -69,7 +69,7 @@ def test_finding_x1_what_is_removed_stays_below_its_folder(tmp_path: Path, monke
             (folder / "a" / "b").rename(outside / "b")
         return found
 
-    monkeypatch.setattr(answer, "_empty", moved)
+    monkeypatch.setattr(nested, "_empty", moved)
     with pytest.raises(OSError, match="was moved"):
-        answer.remove(folder)
+        nested.remove(folder)
     assert (outside / "b").is_dir()
