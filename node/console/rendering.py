@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
-from node.desk import for_readers
+from node.desk import alerts, for_readers
 from node.desk.rows import Event
 from node.desk.words import ago, clock_text, details, local, sentence, short, tail
 
@@ -30,7 +30,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u
 def korean() -> Mapping[str, str]:
     """The Korean text of each English one that a page has of its own."""
     known: dict[str, str] = json.loads((HERE / "words" / "ko.json").read_text(encoding="utf-8"))
-    return known
+    return {**alerts.korean_sentences(), **known}
 
 
 @cache

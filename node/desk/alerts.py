@@ -14,6 +14,7 @@ from node.errors import UsageError
 from node.ledger import acknowledgements, alerts
 from node.ledger.alerts import Alert
 from node.ledger.database import Ledger
+from node.notify import alert_sentences
 
 ALERT = "alert:"
 """Prefix of the number of an alert."""
@@ -24,6 +25,11 @@ def listed(ledger: Ledger, *, closed: bool = False, every: bool = False) -> Sequ
     database = ledger.database
     shown = [] if closed else alerts.every(database, closed=False)
     return [*shown, *(alerts.every(database, closed=True) if closed or every else ())]
+
+
+def korean_sentences() -> Mapping[str, str]:
+    """The sentence of each kind of alert, and the same in Korean, as messages have it."""
+    return {kind.sentence: text for kind, text in alert_sentences.KOREAN.items()}
 
 
 def studies(ledger: Ledger, found: Sequence[Alert]) -> Mapping[str, StudyName]:

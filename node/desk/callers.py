@@ -57,10 +57,10 @@ def _for_tls(reason: str) -> str:
 
 def _as_modality(refused: RefusedCaller) -> str:
     title = refused.calling_ae_title
-    return f"modalities: {{{_name(title)}: {{ae_title: {title}, addresses: [{refused.address}]}}}}"
+    return f"modalities: {{{name_of(title)}: {{ae_title: {title}, addresses: [{refused.address}]}}}}"
 
 
-def _name(title: str) -> str:
+def name_of(title: str) -> str:
     """A name for the configuration, made of an AE title."""
     kept = "".join(each if each.isalnum() and each.isascii() else "-" for each in title.lower()).strip("-")
     return kept or "sender"

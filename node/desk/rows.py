@@ -17,8 +17,9 @@ from node.ledger.identities import Identity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import UNSENT, Notification
-from node.ledger.pauses import Pause
+from node.ledger.pauses import Pausable, Pause
 from node.ledger.recalled_results import RecalledResult
+from node.ledger.recalls import RecallReason
 from node.ledger.returned_objects import ReturnedObjectRow
 from node.ledger.rule_versions import Version
 from node.ledger.studies import Series, Study
@@ -45,7 +46,9 @@ __all__ = [
     "Job",
     "JobStatus",
     "Notification",
+    "Pausable",
     "Pause",
+    "RecallReason",
     "RecalledResult",
     "ReturnedObjectRow",
     "Series",

@@ -256,6 +256,22 @@ def _instance(row: dict[str, Any]) -> Instance:
     )
 
 
+def last_callers(database: Database) -> list[tuple[str, str, datetime, int]]:
+    """Who sent the last 500 studies: calling AE title, address, when the last of each came, and how many of them.
+
+    Of each study one received object is looked at.
+    """
+    rows = query(
+        database,
+        "SELECT calling_ae_title, peer_address, max(at) AS at, count(*) AS n FROM"
+        " (SELECT last_received_at AS at, (SELECT instances.rowid FROM instances WHERE"
+        " instances.study_instance_uid=studies.study_instance_uid AND origin='received' LIMIT 1) AS one FROM studies"
+        " ORDER BY last_received_at DESC LIMIT 500) JOIN instances ON instances.rowid=one"
+        " GROUP BY calling_ae_title, peer_address ORDER BY at DESC",
+    )
+    return [(row["calling_ae_title"], row["peer_address"], from_text(row["at"]), int(row["n"])) for row in rows]
+
+
 def callers_of_late(database: Database, since: datetime) -> list[tuple[str, str]]:
     """(calling AE title, address) of the last 5,000 objects that were received since then."""
     rows = query(

@@ -95,6 +95,24 @@ def every(database: Database) -> list[PluginVersionRecord]:
     ]
 
 
+def seen(database: Database, plugin: str) -> list[tuple[PluginVersion, datetime]]:
+    """The versions of a plugin that ran here, and when each first did, the newest first; without counting jobs."""
+    sql = "SELECT * FROM plugin_versions WHERE plugin=? ORDER BY since DESC"
+    return [
+        (
+            PluginVersion(
+                row["plugin"],
+                row["version"],
+                json.loads(row["algorithm"]),
+                json.loads(row["about"]),
+                row["allowed_by"],
+            ),
+            from_text(row["since"]),
+        )
+        for row in query(database, sql, [key_of(plugin)])
+    ]
+
+
 def names(database: Database) -> frozenset[tuple[str, str]]:
     """Plugin and version of all that ran here, the plugin in the form of `plugin_names.key_of`."""
     rows = query(database, "SELECT DISTINCT plugin, version FROM plugin_versions")

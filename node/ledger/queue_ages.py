@@ -53,6 +53,12 @@ def oldest_images(database: Database) -> dict[str, datetime]:
     return found
 
 
+def last_sent(database: Database, destination: str) -> datetime | None:
+    """When the destination accepted something last; None before the first."""
+    row = one(database, "SELECT max(sent_at) AS at FROM deliveries WHERE destination=? AND sent_at>=''", [destination])
+    return moment(row["at"]) if row else None
+
+
 def _places(database: Database, kind: DeliveryKind) -> list[str]:
     """Destinations that something of this kind waits for."""
     counted = tallies.by_place(database, f"deliveries of {kind}")

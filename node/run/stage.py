@@ -26,7 +26,7 @@ from node.ledger.attempts import AttemptElsewhere, AttemptFailureKind
 from node.ledger.clock_changes import DueTimes
 from node.ledger.job import URGENT, Job
 from node.processes.pool import ChildPool
-from node.run import hours, leftovers, nested, slots, waiting
+from node.run import hours, leftovers, nested, slots
 from node.run.attempt import RunningAttempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.commissioning import Commissioner, ExamplesTrial
@@ -35,12 +35,14 @@ from node.run.elsewhere.jobs import JobsElsewhere
 from node.run.kinds import registry
 from node.run.kinds.python import BUNDLE
 from node.run.machine import this_machine
+from node.run.occupancy import OccupancyNote
 from node.run.removed_images import RemovedImages
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
 from node.run.stopped import StoppedJobs
 from node.run.used_results import UsedResults
+from node.run.waiting import OTHERS, WaitingNote
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys
@@ -100,7 +102,8 @@ class RunStage(NodeStage):
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
-        self._told: Mapping[str, str] | None = None
+        self._waiting = WaitingNote(node.store.data)
+        self._occupancy = OccupancyNote(node.store.data)
         self._held: dict[str, str] = {}
         """Plugin → why its jobs wait for its examples, or "", in this look."""
         self.use(configuration)
@@ -123,7 +126,9 @@ class RunStage(NodeStage):
             self._reap()
             self._workers.sweep()
             self._watch()
-            return self._delay(self._claim())
+            delay = self._delay(self._claim())
+            self._occupancy.show(self._machine, self._idle())
+            return delay
 
     def close(self) -> None:
         """Claim nothing more; let what runs end within 20 s, then kill it (the next start takes it up)."""
@@ -205,7 +210,7 @@ class RunStage(NodeStage):
         """Start what may start; whether jobs are left that could have started if there were room."""
         is_full = len(self._busy()) >= self._machine.slots
         if is_full and not self._catalogue.has_any_elsewhere:
-            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
+            return self._waiting.tell({OTHERS: slots.why_full(self._machine, self._busy())})
         ready: dict[str, tuple[Job, SitePlugin]] = {}
         self._held.clear()
         self._stopped.begin_look()
@@ -221,7 +226,7 @@ class RunStage(NodeStage):
                 ready[job.id] = taken_up
         at_others = self._jobs_elsewhere.hand_over(ready, self._handle)
         if is_full:
-            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy()), **at_others})
+            return self._waiting.tell({OTHERS: slots.why_full(self._machine, self._busy()), **at_others})
         placing = self._placed(ready)
         for each in placing.started:
             self._start_placed(each, ready)
@@ -233,7 +238,7 @@ class RunStage(NodeStage):
             self._handle(job, partial(self._impossible, job, plugin, why), otherwise=None)
         waits = placing.waits
         lacking = {job.plugin: waits[each.name] for job, each in ready.values() if each.name in waits}
-        self._tell({**dict(self._why_held(waits)), **at_others, **lacking})
+        self._waiting.tell({**dict(self._why_held(waits)), **at_others, **lacking})
         return bool(waits or at_others)
 
     def _why_held(self, waits: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -285,16 +290,6 @@ class RunStage(NodeStage):
     def _busy(self) -> list[BusySlot]:
         trials = self._commissioner.slots if self._commissioner else []
         return [*(attempt.slot for attempt, _ in self._active.values()), *trials]
-
-    def _tell(self, waits: Mapping[str, str]) -> bool:
-        """Leave word for `status` of why jobs wait; whether any do."""
-        if waits != self._told:
-            try:
-                waiting.note(self._data_folder.data, waits)
-                self._told = waits
-            except OSError as error:  # a full disk must stop no job
-                log.warning("run.waiting-not-noted", error=str(error))
-        return bool(waits)
 
     def _take_up(self, job: Job) -> tuple[Job, SitePlugin] | None:
         """The job and its plugin where it may start, as far as time, people and its images are concerned."""

@@ -13,7 +13,7 @@ from node.desk import site as desk_site
 from node.desk import study
 from node.ledger import attempts
 from node.ledger.job import Job, JobStatus
-from node.run import waiting
+from node.run import occupancy, waiting
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from tests.support.sites.job_site import NOT_ISOLATED, STUDY, Site
@@ -64,6 +64,8 @@ def test_a_gpu_is_assigned_and_kept_with_the_attempt(
         "gpu_memory": 0,
         "assigned": "GPU-7",
     }
+    seen = occupancy.noted(site.data_folder.data)
+    assert (seen.slots, [each.name for each in seen.gpus]) == (3, ["GPU-7"]), "as the console shows the machine"
 
 
 def test_a_job_that_no_machine_can_run_is_not_silent(site: Site, start: Callable[..., RunStage]) -> None:
