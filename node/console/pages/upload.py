@@ -10,7 +10,7 @@ from node.console.reader import why_not
 from node.console.receiving import MOST_BYTES, ReceivedForm, received
 from node.console.visitor import address_of
 from node.desk import uploads
-from node.desk.rights import Right
+from node.desk.rights import NotAllowedError, Right
 from node.desk.uploads import UploadReport, UploadTask
 from node.errors import NodeError
 
@@ -44,6 +44,8 @@ async def _given(page: PageRequest) -> Response:
             if is_sent:
                 by, at = page.actor, page.now
                 await page.site.reader.act(lambda _, ledger: uploads.record(ledger, report, at, by))
+    except NotAllowedError:
+        raise
     except (NodeError, OSError) as error:
         return _shown(page, problem=why_not(error), status=_BAD)
     return _shown(page, report, is_sent=is_sent)

@@ -190,7 +190,7 @@ def test_an_upload_that_is_too_large_is_refused_before_it_is_read(
 def test_who_may_not_upload_cannot(console: ConsoleClient, site: Site) -> None:
     """Neither without the form's token, nor in another role, nor by a form that is not one."""
     answer = _give(console, "send", [("a", b"x")], token="another")
-    assert (answer.status_code, "this form is too old" in text_of(answer)) == (400, True)
+    assert (answer.status_code, "this form is too old" in text_of(answer)) == (403, True)
     late = {"Content-Type": "multipart/form-data; boundary=b"}
     body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n--b--\r\n'
     assert console.ask("POST", "/upload", content=body, headers=late).status_code == 400

@@ -62,7 +62,7 @@ def test_every_licence_of_the_checkout_is_among_the_licences_of_the_wheel(built:
     metadata = BytesParser().parsebytes(zipfile.ZipFile(built).read(f"{INFORMATION}/METADATA"))
     assert set(metadata.get_all("License-File", [])) == found
     assert {f"{INFORMATION}/licenses/{name}" for name in found} <= names
-    assert set(re.split(r" AND ", metadata["License-Expression"])) == {"Apache-2.0", "MIT", "OFL-1.1"}
+    assert set(re.split(r" AND ", metadata["License-Expression"])) == {"Apache-2.0", "MIT", "OFL-1.1", "0BSD"}
 
 
 def test_the_first_steps_work_in_an_empty_folder(pacsnode: Path, tmp_path: Path) -> None:
