@@ -193,7 +193,7 @@ def test_who_may_not_upload_cannot(console: ConsoleClient, site: Site) -> None:
     assert (answer.status_code, "this form is too old" in text_of(answer)) == (403, True)
     late = {"Content-Type": "multipart/form-data; boundary=b"}
     body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n--b--\r\n'
-    assert console.ask("POST", "/upload", content=body, headers=late).status_code == 400
+    assert console.ask("POST", "/upload", content=body, headers=late).status_code == 403
     for kind in ("application/json", "multipart/form-data", "multipart/form-data; boundary=c"):
         assert console.ask("POST", "/upload", content=body, headers={"Content-Type": kind}).status_code == 400
     viewer = ConsoleClient(site.folder / "data" / in_force.FILE, site.folder / "data")
