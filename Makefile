@@ -47,9 +47,9 @@ matrix: env ## every result × image × character set under both validators, two
 	@.venv/bin/pytest tests/peers/full_matrix.py --numprocesses 2 --dist worksteal \
 		-o faulthandler_timeout=7200
 
-viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests
+viewer: env ## OHIF and the console in a browser, and the pictures of them in docs; SHORT=1 takes 5 minutes and only tests
 	@.ci/viewer
-	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
+	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py tests/viewer/in_console.py $(if $(SHORT),,--full-length)
 
 installs: env ## each way to install, from nothing: wheel, container image, booted machine, bundle, upgrades and back; as root
 	@.ci/peers systemd-container debootstrap

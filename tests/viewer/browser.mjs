@@ -17,6 +17,7 @@ const context = await chromium.launchPersistentContext(profile, {
 });
 const page = context.pages()[0] ?? (await context.newPage());
 const said = [];
+let emulation;
 page.on('console', message => ['error', 'warning'].includes(message.type()) && said.push(message.text().slice(0, 300)));
 page.on('dialog', dialog => dialog.accept()); // leaves a study although measurements in it are not saved
 page.on('pageerror', error => said.push(`page error: ${error.message}`));
@@ -29,6 +30,14 @@ const commands = {
     double ? page.locator(selector).first().dblclick({ timeout: 120000 }) : page.locator(selector).first().click({ timeout: 120000 }),
   attribute: ({ selector, name }) => page.locator(selector).first().getAttribute(name, { timeout: 120000 }),
   key: ({ name }) => page.keyboard.press(name),
+  type: ({ text }) => page.keyboard.type(text).then(() => null),
+  text: ({ selector }) => page.locator(selector).first().innerText({ timeout: 120000 }),
+  scheme: ({ scheme }) => page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' }).then(() => null),
+  scripts: async ({ on }) => {
+    emulation ??= await context.newCDPSession(page); // what one session has switched off, no other one switches on
+    await emulation.send('Emulation.setScriptExecutionDisabled', { value: !on });
+    return null;
+  },
   fill: ({ selector, text }) => page.locator(selector).first().fill(text, { timeout: 120000 }).then(() => null),
   size: ({ width, height }) => page.setViewportSize({ width, height }).then(() => null),
   inject: ({ path }) => page.evaluate(fs.readFileSync(path, 'utf8')).then(() => null), // past the page's own policy

@@ -59,6 +59,22 @@ class Browser:
         """Press a key, named as playwright does."""
         self._do("key", name=name)
 
+    def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        self._do("type", text=text)
+
+    def text(self, selector: str) -> str:
+        """What a person reads in what a (playwright) selector finds first."""
+        return str(self._do("text", selector=selector))
+
+    def scheme(self, name: str) -> None:
+        """Prefer `light` or `dark` pages."""
+        self._do("scheme", scheme=name)
+
+    def scripts(self, *, on: bool) -> None:
+        """Let pages run scripts, or none."""
+        self._do("scripts", on=on)
+
     def fill(self, selector: str, text: str) -> None:
         """Type into what a (playwright) selector finds first."""
         self._do("fill", selector=selector, text=text)
