@@ -16,8 +16,9 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import RE_VALID_UID, UID
 
-from node.audit.participants import PROGRAM, Participant, Participants
+from node.audit.participants import Participant, Participants
 from node.audit.table import CODES, ROWS, AuditRow
+from node.audit.trail import PROGRAM
 from node.clock import to_text
 from node.config.models import Configuration
 from node.ledger.audit_subjects import AuditSubject

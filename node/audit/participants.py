@@ -12,12 +12,12 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from node.audit.table import AuditRow, Flow
+from node.audit.trail import PROGRAM
 from node.config.models import Configuration
 from node.ledger.audit_subjects import AuditSubject
 from node.ledger.event_kinds import AuditCode
 from node.ledger.events import NODE, Event
 
-PROGRAM = "pacsnode"
 PERSON, PROCESS = "1", "2"
 """UserTypeCode."""
 _MACHINE, _ADDRESS = "1", "2"

@@ -14,9 +14,8 @@ from itertools import islice
 
 import structlog
 
-from node.audit.participants import PROGRAM
 from node.audit.syslog import SyslogConnection, SyslogMessage, framed
-from node.audit.trail import EntryKind, TrailEntry, entries_after, folder_of
+from node.audit.trail import PROGRAM, EntryKind, TrailEntry, entries_after, folder_of
 from node.config.audit import SyslogServer
 from node.config.models import Configuration
 from node.ledger import alerts, audit_marks

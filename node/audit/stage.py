@@ -12,12 +12,11 @@ from datetime import datetime, time
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from node.audit import checking
-from node.audit.messages import Messages
 from node.audit.trail import EntryDigest, EntryKind, TrailWriter, entries_after, files_in, first_number, folder_of
 from node.clock import to_text
 from node.config.models import Configuration
@@ -31,6 +30,9 @@ from node.ledger.event_kinds import EventKind
 from node.ledger.events import Event
 from node.stage import Node, NodeStage
 from node.wake import Stage
+
+if TYPE_CHECKING:
+    from node.audit.messages import Messages
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +69,8 @@ class AuditStage(NodeStage):
 
     def use(self, configuration: Configuration) -> None:
         """Later messages name the peers of this configuration."""
-        self._messages, self._settings = Messages(configuration), configuration.audit
+        self._configuration, self._settings = configuration, configuration.audit
+        self._messages: Messages | None = None
 
     def run_once(self) -> float:
         """Write what is new; 0 while there is more."""
@@ -147,13 +150,21 @@ class AuditStage(NodeStage):
         """Its subject and its message; a bare one where a mistake of the program prevents more: none is left out."""
         try:
             subject = audit_subjects.of_event(database, event)
-            return subject, self._messages.of(event, subject)
+            return subject, self._maker().of(event, subject)
         except Exception as error:
             named = self._node.ledger.named(error)
             if isinstance(named, TransientError | LedgerError) or is_of_the_machine(named):
                 raise  # it passes, and then the message can be made
             log.error("audit.message-is-bare", number=event.id, why=place_of(error))
-            return None, self._messages.bare(event)
+            return None, self._maker().bare(event)
+
+    def _maker(self) -> Messages:
+        """What makes messages, from the first one on: the Standard's codes take a while to be imported."""
+        from node.audit.messages import Messages
+
+        if self._messages is None:
+            self._messages = Messages(self._configuration)
+        return self._messages
 
     def _follow_syslog(self, database: Database, number: int) -> None:
         """A server that the configuration names from now on gets what is written from now on; one that is gone none."""

@@ -26,6 +26,8 @@ from typing import Any
 from node.clock import to_text
 from node.store.durable import sync_folder
 
+PROGRAM = "pacsnode"
+"""The name of what is audited, in messages and at syslog."""
 FOLDER = "audit"
 """In the data folder."""
 BEGINNING = "0" * 64

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from node.config import plugins as configured
 from node.config.models import Configuration
 from node.config.problems import closest
 from node.desk.actor import Actor
@@ -205,6 +204,8 @@ def _report(
 def _installed(configuration: Configuration, plugin: str) -> str | None:
     """The version that the configuration has; None where it has none, or one that cannot be read."""
     try:
+        from node.config import plugins as configured
+
         manifest = configured.manifest_of(plugin, configuration.plugins)
     except ManifestError:
         return None
@@ -222,6 +223,8 @@ def _check_known(database: Database, configuration: Configuration, asked: Recall
     versions = sorted({version for name, version in ran if name == key_of(asked.plugin)} | ({here} if here else set()))
     if versions:
         raise UsageError(f"{asked.plugin} {asked.version} never ran here; there is {', '.join(versions)}")
+    from node.config import plugins as configured  # with NumPy, which no other action needs
+
     names = sorted({name for name, _ in ran} | {*configuration.plugins, *configured.built_in()})
     meant = closest(asked.plugin, names)
     raise UsageError(f"there is no plugin {asked.plugin}" + (f"; did you mean {meant}?" if meant else ""))

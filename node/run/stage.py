@@ -42,7 +42,8 @@ from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
 from node.run.stopped import StoppedJobs
 from node.run.used_results import UsedResults
-from node.run.waiting import OTHERS, WaitingNote
+from node.run.waiting import OTHERS
+from node.run.waiting_note import WaitingNote
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys

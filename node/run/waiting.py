@@ -6,31 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import structlog
-
 FILE = "waiting.json"
 """In the data folder: plugin, as rules call it → why the first of its jobs waits. Of a node that runs, nothing else."""
 OTHERS = ""
 """In the place of a plugin: why jobs of all the others wait."""
-log = structlog.get_logger(__name__)
-
-
-class WaitingNote:
-    """Leaves word whenever it is another one."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._told: Mapping[str, str] | None = None
-
-    def tell(self, waits: Mapping[str, str]) -> bool:
-        """Leave word for `status` of why jobs wait; whether any do."""
-        if waits != self._told:
-            try:
-                note(self._data, waits)
-                self._told = waits
-            except OSError as error:  # a full disk must stop no job
-                log.warning("run.waiting-not-noted", error=str(error))
-        return bool(waits)
 
 
 def note(data: Path, why: Mapping[str, str]) -> None:
