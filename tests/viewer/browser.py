@@ -59,7 +59,7 @@ class Browser:
         """Press a key, named as playwright does."""
         self._do("key", name=name)
 
-    def type(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Type into whatever has the focus."""
         self._do("type", text=text)
 

@@ -118,9 +118,9 @@ def test_an_admin_logs_in_and_finds_a_study_by_keyboard_alone(console: ShownCons
     """Name, password, the bar, a search and its first study: with keys, and what has the focus can be seen."""
     browser = console.browser
     console.go("/login")
-    browser.type(Role.ADMIN.value)
+    browser.write(Role.ADMIN.value)
     browser.key("Tab")
-    browser.type(PASSWORD)
+    browser.write(PASSWORD)
     browser.key("Enter")
     _until(browser, "location.pathname + document.readyState", "/complete", "the first page")
     browser.key("Tab")
@@ -130,7 +130,7 @@ def test_an_admin_logs_in_and_finds_a_study_by_keyboard_alone(console: ShownCons
     browser.key("Enter")
     _until(browser, "location.pathname + document.readyState", "/studiescomplete", "the page of studies")
     _tab_to(browser, "document.activeElement.name === 'accession'")
-    browser.type("20260302-0017")
+    browser.write("20260302-0017")
     browser.key("Enter")
     _until(
         browser, "location.search.slice(0, 24) + document.readyState", "?accession=20260302-0017complete", "the search"
