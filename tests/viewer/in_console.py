@@ -100,7 +100,11 @@ class ConsoleProcess:
     def __enter__(self) -> str:
         command = [sys.executable, "-m", "node.console", "--in-force", str(self._in_force)]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        until(self._answers, 120, "the console to answer")
+        try:
+            until(self._answers, 120, "the console to answer")
+        except BaseException:
+            self.__exit__()
+            raise
         return self._url
 
     def __exit__(self, *_: object) -> None:
